@@ -1,0 +1,81 @@
+"""What deciding and delivering need to know of the configuration, as frozen values, and who is asked for it.
+
+`connectors` never sees a model. `integrations.book` answers this Protocol from the models; tests answer it from dicts.
+Ids are the opaque ids of the configuration's rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from connectors.client import AddressPolicy
+    from connectors.definitions import ActionDefinition, DestinationDefinition
+    from connectors.mapping import Mapping
+    from connectors.trigger import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A mapping version as routing sees it. `lane` is the id of its destination."""
+
+    mapping: int
+    version: int
+    lane: int
+    trigger: Trigger
+    on: bool
+    destination_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules of one source, in a fixed order: the verdict string of an event has one byte for each.
+
+    `id` names this exact list of mapping versions for good; it is the same wherever the list is the same.
+    """
+
+    id: int
+    source: int
+    source_on: bool
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A mapping version as delivery sees it; `seed` keys the values we make up (random ids) for its brand."""
+
+    id: int
+    mapping: int
+    action: ActionDefinition
+    fields: Mapping
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A destination as delivery sees it: how to reach it, with opened secrets, and how hard it may be pushed.
+
+    `settings` are the account's and the destination's, merged; never log or print them.
+    """
+
+    id: int
+    brand: int
+    destination: DestinationDefinition
+    settings: dict[str, Any]
+    policy: AddressPolicy
+    concurrency: int
+
+    def __repr__(self) -> str:
+        return f"Lane({self.id}, {self.destination.slug})"
+
+
+class Book(Protocol):
+    def rule_set(self, source: int) -> RuleSet:
+        """The rules of a source as they stand now."""
+
+    def versions(self, ids: set[int]) -> dict[int, Version]:
+        """Mapping versions by id; a deleted mapping's versions are absent."""
+
+    def lane(self, lane: int) -> Lane | None:
+        """The lane, or None when its destination is deleted."""

@@ -1,0 +1,250 @@
+"""What a vendor is, as data: its accounts, its actions and their fields, and the functions that do them.
+
+A definition is a kind (`DestinationDefinition`); the bare noun (a Destination row) is the configured thing. Everything
+here is frozen and runs without Django, so that forms, previews, deliveries and tests all read the same declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from connectors import fields as field_engine
+from connectors import mapping as mapping_engine
+from connectors.errors import Broken, SwitchyardError
+
+if TYPE_CHECKING:
+    from connectors.client import Client, Exchange
+
+JSON = dict[str, Any]
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Any = _Unset()
+"""A field without a default, as opposed to one whose default is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputField:
+    """One box to fill in: an account setting, a destination setting or a field of an action.
+
+    `type` is one of string, text, number, integer, boolean, datetime, object. `default` is what a new mapping starts
+    with (a directive such as `{"@path": "$.userId"}` or a plain value); it is never applied when an event is delivered.
+    `required` is True or a condition `{"match": "all"|"any", "conditions": [{"fieldKey", "operator", "value"}]}`.
+    `secret` is all it takes to be encrypted, masked in forms and scrubbed from logs.
+    """
+
+    name: str
+    label: str
+    type: str = "string"
+    required: bool | Mapping[str, Any] = False
+    default: Any = UNSET
+    help: str = ""
+    secret: bool = False
+    multiple: bool = False
+    allow_null: bool = False
+    choices: tuple[Choice, ...] = ()
+    format: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    properties: tuple[InputField, ...] = ()
+    additional_properties: bool = False
+    object_ui: str = ""
+    dynamic: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What may travel in one request: at most `items` payloads and `bytes` of JSON, all equal in the fields `by`.
+
+    `part` is the dotted path of the list (or keyed object) inside the request body that holds one entry per payload,
+    in order; the log uses it to show each event its own part. Empty: the body itself is the list.
+    """
+
+    items: int
+    bytes: int
+    by: tuple[str, ...] = ()
+    part: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """One delivery as `perform` sees it.
+
+    `key` is the idempotency key, the same on every attempt; `memo` a small JSON object kept between attempts (write
+    into it what must not be done twice); `event` the event as received.
+    """
+
+    key: str
+    memo: JSON = field(default_factory=dict)
+    event: JSON = field(default_factory=dict)
+
+
+Perform = Callable[[Any, JSON, Call], Any]
+PerformBatch = Callable[[Any, Sequence[JSON], Sequence[Call]], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class ActionDefinition:
+    """One thing a destination can do.
+
+    `perform(client, payload, call)` returns the vendor's answer or raises a DeliveryError.
+    `perform_batch(client, payloads, calls)` returns one answer or DeliveryError per payload, in order; what it raises
+    counts for all. `update` marks actions that overwrite a customer's state, where the latest must win.
+    """
+
+    slug: str
+    name: str
+    fields: tuple[InputField, ...]
+    perform: Perform
+    trigger: str = ""
+    description: str = ""
+    perform_batch: PerformBatch | None = None
+    batch: Batch | None = None
+    update: bool = False
+
+    @cached_property
+    def default_mapping(self) -> JSON:
+        return {f.name: f.default for f in self.fields if f.default is not UNSET}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one `execute` came to: an answer or an error, the payload if it got that far, and the HTTP it took."""
+
+    answer: Any = None
+    error: SwitchyardError | None = None
+    payload: JSON | None = None
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True)
+class DestinationDefinition:
+    """A vendor that can receive.
+
+    `account` are the settings asked once per account, `settings` the destination's own; the client gets both, merged.
+    `sends_to_source` marks the connector whose destinations send to a configured Source, whose write key and region
+    are merged into the settings as `source_write_key` and `region`. `test` is a method of the client that returns a
+    sentence telling what was found, or raises a DeliveryError; `choices` maps a dynamic field to a client method
+    returning Choices.
+    """
+
+    slug: str
+    name: str
+    client: type[Client]
+    actions: tuple[ActionDefinition, ...]
+    account: tuple[InputField, ...] = ()
+    settings: tuple[InputField, ...] = ()
+    description: str = ""
+    sends_to_source: bool = False
+    concurrency: int = 4
+    test_connection: Callable[[Any], str] | None = None
+    dynamic_choices: Mapping[str, Callable[[Any], Sequence[Choice]]] = field(default_factory=dict)
+
+    def action(self, slug: str) -> ActionDefinition:
+        """The action of that slug; KeyError if there is none."""
+        for action in self.actions:
+            if action.slug == slug:
+                return action
+        raise KeyError(f"{self.slug} has no action {slug!r}")
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of the settings whose values must never be shown or logged."""
+        return frozenset(f.name for f in (*self.account, *self.settings) if f.secret) | {"source_write_key"}
+
+    def test(self, settings: JSON) -> str:
+        """What "test connection" found, in words; raises a DeliveryError where it failed."""
+        if self.test_connection is None:
+            return "This vendor offers no way to check an account; the first delivery will tell."
+        return self.test_connection(self.client(settings))
+
+    def choices(self, name: str, settings: JSON) -> Sequence[Choice]:
+        """What a dynamic field offers, asked from the vendor; empty for a field that is not dynamic."""
+        ask = self.dynamic_choices.get(name)
+        return ask(self.client(settings)) if ask else ()
+
+    def execute(self, action: str, settings: JSON, mapping: JSON, event: JSON) -> Result:
+        """Resolve, clean, perform: one event through one action, without the pipeline around it. Never raises."""
+        return self.execute_batch(action, settings, mapping, [event])[0]
+
+    def execute_batch(self, action: str, settings: JSON, mapping: JSON, events: Sequence[JSON]) -> list[Result]:
+        """The same for many events, in one request where the action can; results in the order of the events."""
+        declared = self.action(action)
+        client = self.client(settings)
+        results: list[Result] = [Result()] * len(events)
+        ready: list[tuple[int, JSON, Call]] = []
+        for i, event in enumerate(events):
+            try:
+                payload = prepare(declared, mapping_engine.compile(mapping), event)
+                ready.append((i, payload, Call(key=str(event.get("messageId", i)), event=event)))
+            except SwitchyardError as error:
+                results[i] = Result(error=error)
+        if declared.perform_batch and len(events) > 1 and ready:
+            outcomes = perform_together(declared, client, [p for _, p, _ in ready], [c for _, _, c in ready])
+            for (i, payload, _), outcome in zip(ready, outcomes, strict=True):
+                results[i] = _result(outcome, payload, client.take_exchanges() if i == ready[0][0] else ())
+        else:
+            for i, payload, call in ready:
+                results[i] = _result(perform_one(declared, client, payload, call), payload, client.take_exchanges())
+        return results
+
+
+def _result(outcome: Any, payload: JSON, exchanges: tuple[Exchange, ...]) -> Result:
+    if isinstance(outcome, SwitchyardError):
+        return Result(error=outcome, payload=payload, exchanges=exchanges)
+    return Result(answer=outcome, payload=payload, exchanges=exchanges)
+
+
+def prepare(action: ActionDefinition, mapping: mapping_engine.Mapping, event: JSON, context: Any = None) -> JSON:
+    """The payload of one event: mapping resolved, fields cleaned. Raises MappingError or PayloadError."""
+    return field_engine.clean(action.fields, mapping.resolve(event, context))
+
+
+def perform_one(action: ActionDefinition, client: Client, payload: JSON, call: Call) -> Any:
+    """The answer, or the error as a value; a connector's own exception becomes Broken and harms nobody else."""
+    try:
+        return action.perform(client, payload, call)
+    except SwitchyardError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 (one connector's bug must stay in its row)
+        return Broken(f"{action.slug} raised {type(error).__name__}: {error}")
+
+
+def perform_together(
+    action: ActionDefinition, client: Client, payloads: Sequence[JSON], calls: Sequence[Call]
+) -> Sequence[Any]:
+    """One answer or error per payload, in order, whatever the connector does."""
+    assert action.perform_batch is not None
+    try:
+        outcomes = list(action.perform_batch(client, payloads, calls))
+    except SwitchyardError as error:
+        return [error] * len(payloads)
+    except Exception as error:  # noqa: BLE001
+        return [Broken(f"{action.slug} raised {type(error).__name__}: {error}")] * len(payloads)
+    if len(outcomes) != len(payloads):
+        return [Broken(f"{action.slug} answered {len(outcomes)} of {len(payloads)} payloads")] * len(payloads)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class SourceDefinition:
+    """A vendor that sends to us. Its own ways to authenticate and parse come with the step that needs them."""
+
+    slug: str
+    name: str
+    description: str = ""
+
