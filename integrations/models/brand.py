@@ -1,0 +1,41 @@
+"""The brand, and who belongs to it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from integrations.models.base import Named, brand_seed
+
+
+class Brand(Named):
+    seed = models.BinaryField(default=brand_seed, max_length=32, editable=False)
+    """Keys every value we make up for this brand, such as random anonymous ids."""
+
+
+class Membership(models.Model):
+    class Role(models.TextChoices):
+        ADMINISTRATOR = "administrator", "Administrator"
+        MEMBER = "member", "Member"
+        VIEWER = "viewer", "Viewer"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships", verbose_name="person"
+    )
+    brand = models.ForeignKey(Brand, models.CASCADE, related_name="memberships")
+    role = models.CharField(
+        max_length=20,
+        choices=Role.choices,
+        default=Role.VIEWER,
+        help_text="Administrators run the brand: its people, shared accounts and keys. Members set up sources, "
+        "destinations, mappings and accounts of their own. Viewers look and change nothing.",
+    )
+
+    class Meta:
+        verbose_name = "person"
+        verbose_name_plural = "people"
+        ordering = ["brand", "user"]
+        constraints = [models.UniqueConstraint(fields=["user", "brand"], name="one_role_in_a_brand")]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.get_role_display().lower()} of {self.brand}"
