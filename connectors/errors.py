@@ -1,6 +1,7 @@
 """What can go wrong on the way to a vendor: each error knows who must act and whether trying again helps.
 
     SwitchyardError
+    ├── EventError              this data      an event, or a whole body of them, that cannot be taken in
     ├── TriggerError            our settings   a trigger that does not parse
     ├── MappingError            our settings   a mapping that is malformed or cannot be resolved
     ├── PayloadError            this data      fields missing or of the wrong kind, all of them at once
@@ -32,6 +33,16 @@ class SwitchyardError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class EventError(SwitchyardError):
+    """Something a sender sent that cannot be taken in; `code` is Segment's reason code where it has one."""
+
+    who = "this data"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class TriggerError(SwitchyardError):
