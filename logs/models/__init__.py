@@ -1,0 +1,28 @@
+"""Log rows: appended, never updated, save by erasure and retention. The queue is the only table rows leave."""
+
+from logs.models.books import BookDelta, BookHour
+from logs.models.delivery import Delivery
+from logs.models.event import Decision, Event, RuleSet, Seen
+from logs.models.exchange import Exchange
+from logs.models.label import Label
+from logs.models.lane import CustomerState, Lane
+from logs.models.queue import Queue, Waiting
+from logs.models.request import Request, RequestBody
+
+__all__ = [
+    "BookDelta",
+    "BookHour",
+    "CustomerState",
+    "Decision",
+    "Delivery",
+    "Event",
+    "Exchange",
+    "Label",
+    "Lane",
+    "Queue",
+    "Request",
+    "RequestBody",
+    "RuleSet",
+    "Seen",
+    "Waiting",
+]
