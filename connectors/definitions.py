@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from connectors import fields as field_engine
 from connectors import mapping as mapping_engine
 from connectors.errors import Broken, SwitchyardError
 
 if TYPE_CHECKING:
-    from connectors.client import Client, Exchange
+    from connectors.client import AddressPolicy, Client, Exchange
 
 JSON = dict[str, Any]
 
@@ -71,13 +73,35 @@ class Batch:
     """What may travel in one request: at most `items` payloads and `bytes` of JSON, all equal in the fields `by`.
 
     `part` is the dotted path of the list (or keyed object) inside the request body that holds one entry per payload,
-    in order; the log uses it to show each event its own part. Empty: the body itself is the list.
+    in order; the log uses it to show each event its own part. Empty: the body itself is the list. `size` names the
+    field in which a mapping asks for fewer items than `items`; less than two there means one at a time.
     """
 
     items: int
     bytes: int
     by: tuple[str, ...] = ()
     part: str = ""
+    size: str = ""
+
+    def split(self, payloads: Sequence[JSON]) -> list[list[int]]:
+        """Which payloads travel together, as lists of their indexes, each list in order and for one request."""
+        groups: list[list[int]] = []
+        filling: dict[bytes, tuple[list[int], int]] = {}
+        for i, payload in enumerate(payloads):
+            try:
+                room = len(msgspec.json.encode(payload)) + 1
+            except (TypeError, ValueError, RecursionError):  # cannot be sent: it must not take others along
+                groups.append([i])
+                continue
+            alike = msgspec.json.encode([payload.get(name) for name in (*self.by, self.size)])
+            items = min(self.items, payload.get(self.size) or 0) if self.size else self.items
+            group, used = filling.get(alike, ([], self.bytes))
+            if len(group) >= items or used + room > self.bytes:
+                group, used = [], 0
+                groups.append(group)
+            group.append(i)
+            filling[alike] = (group, used + room)
+        return groups
 
 
 @dataclass(slots=True)
@@ -166,41 +190,77 @@ class DestinationDefinition:
         """Names of the settings whose values must never be shown or logged."""
         return frozenset(f.name for f in (*self.account, *self.settings) if f.secret) | {"source_write_key"}
 
-    def test(self, settings: JSON) -> str:
+    def test(self, settings: JSON, *, policy: AddressPolicy | None = None) -> str:
         """What "test connection" found, in words; raises a DeliveryError where it failed."""
         if self.test_connection is None:
             return "This vendor offers no way to check an account; the first delivery will tell."
-        return self.test_connection(self.client(settings))
+        with self.client(settings, policy=policy) as client:
+            return self.test_connection(client)
 
-    def choices(self, name: str, settings: JSON) -> Sequence[Choice]:
+    def choices(self, name: str, settings: JSON, *, policy: AddressPolicy | None = None) -> Sequence[Choice]:
         """What a dynamic field offers, asked from the vendor; empty for a field that is not dynamic."""
         ask = self.dynamic_choices.get(name)
-        return ask(self.client(settings)) if ask else ()
+        if ask is None:
+            return ()
+        with self.client(settings, policy=policy) as client:
+            return ask(client)
 
-    def execute(self, action: str, settings: JSON, mapping: JSON, event: JSON) -> Result:
+    def execute(
+        self, action: str, settings: JSON, mapping: JSON, event: JSON, *, policy: AddressPolicy | None = None
+    ) -> Result:
         """Resolve, clean, perform: one event through one action, without the pipeline around it. Never raises."""
-        return self.execute_batch(action, settings, mapping, [event])[0]
+        return self.execute_batch(action, settings, mapping, [event], policy=policy)[0]
 
-    def execute_batch(self, action: str, settings: JSON, mapping: JSON, events: Sequence[JSON]) -> list[Result]:
-        """The same for many events, in one request where the action can; results in the order of the events."""
+    def execute_batch(
+        self,
+        action: str,
+        settings: JSON,
+        mapping: JSON,
+        events: Sequence[JSON],
+        *,
+        policy: AddressPolicy | None = None,
+    ) -> list[Result]:
+        """The same for many events, sharing requests where the action can; results in the order of the events.
+
+        The exchanges of a shared request stand with the first of its events.
+        """
         declared = self.action(action)
-        client = self.client(settings)
         results: list[Result] = [Result()] * len(events)
         ready: list[tuple[int, JSON, Call]] = []
         for i, event in enumerate(events):
             try:
                 payload = prepare(declared, mapping_engine.compile(mapping), event)
-                ready.append((i, payload, Call(key=str(event.get("messageId", i)), event=event)))
             except SwitchyardError as error:
                 results[i] = Result(error=error)
-        if declared.perform_batch and len(events) > 1 and ready:
-            outcomes = perform_together(declared, client, [p for _, p, _ in ready], [c for _, _, c in ready])
-            for (i, payload, _), outcome in zip(ready, outcomes, strict=True):
-                results[i] = _result(outcome, payload, client.take_exchanges() if i == ready[0][0] else ())
-        else:
-            for i, payload, call in ready:
-                results[i] = _result(perform_one(declared, client, payload, call), payload, client.take_exchanges())
+            else:
+                ready.append((i, payload, Call(key=idempotency_key(event, i), event=event)))
+        with self.client(settings, policy=policy) as client:
+            for group in together(declared, [payload for _, payload, _ in ready]):
+                members = [ready[n] for n in group]
+                outcomes = perform(declared, client, [p for _, p, _ in members], [c for _, _, c in members])
+                for (i, payload, _), outcome in zip(members, outcomes, strict=True):
+                    results[i] = _result(outcome, payload, client.take_exchanges())
         return results
+
+
+def idempotency_key(event: Any, index: int) -> str:
+    """A key for an event that runs without the pipeline: its messageId, or its place where it has none."""
+    message_id = event.get("messageId") if isinstance(event, dict) else None
+    return str(message_id or index)
+
+
+def together(action: ActionDefinition, payloads: Sequence[JSON]) -> list[list[int]]:
+    """Which payloads go into one request, as lists of their indexes; each alone where the action has no batches."""
+    if action.batch is None or action.perform_batch is None:
+        return [[i] for i in range(len(payloads))]
+    return action.batch.split(payloads)
+
+
+def perform(action: ActionDefinition, client: Client, payloads: Sequence[JSON], calls: Sequence[Call]) -> Sequence[Any]:
+    """One answer or error per payload of a group, in order: a group of one is performed alone."""
+    if len(payloads) == 1:
+        return [perform_one(action, client, payloads[0], calls[0])]
+    return perform_together(action, client, payloads, calls)
 
 
 def _result(outcome: Any, payload: JSON, exchanges: tuple[Exchange, ...]) -> Result:
@@ -242,9 +302,8 @@ def perform_together(
 
 @dataclass(frozen=True)
 class SourceDefinition:
-    """A vendor that sends to us. Its own ways to authenticate and parse come with the step that needs them."""
+    """A vendor that sends to us; `slug` is the same as that of its destination, if it also receives."""
 
     slug: str
     name: str
     description: str = ""
-
