@@ -1,0 +1,801 @@
+"""Mappings shape an event into the fields of an action: Segment's directives, compiled once and resolved many times.
+
+    {"email": {"@path": "$.traits.email"}, "greeting": {"@template": "Hello {{ traits.first }}"}, "source": "web"}
+
+A mapping is JSON. An object whose keys start with `@` is a directive and becomes what it resolves to; other objects and
+arrays are resolved member by member; everything else stands for itself. What resolves to undefined is left out of
+objects and becomes null in arrays. Results, messages and oddities are those of Segment's own code, so that a mapping
+can be moved between the two. Beyond it there is one directive of ours:
+
+    {"@random": "uuid"}     a made value: the same in preview, every attempt and every replay of one event and mapping
+
+Known differences: no JavaScript prototypes (`$.constructor` is just a missing member), and there are budgets, for the
+size of a mapping and for what resolving one event may make.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NoReturn
+from uuid import UUID
+
+from connectors.errors import MappingError
+from connectors.jstext import UNDEFINED, falsy, key_order, kind, length, look_up, member, to_json, to_text
+
+__all__ = ["UNDEFINED", "Context", "Mapping", "compile"]
+
+MAX_NODES = 5_000
+MAX_DEPTH = 100
+BUDGET = 4_000_000  # characters and members one resolution may make
+
+Resolve = Callable[[Any, "_Run"], Any]
+
+
+@dataclass(slots=True)
+class Context:
+    """What is not in the event: the key and the name of made values, answers of earlier tasks; collects warnings.
+
+    `seed` is the brand's secret, `identity` names the event and the mapping; together they make values that nobody
+    can guess and that never change.
+    """
+
+    seed: bytes = b""
+    identity: bytes = b""
+    answers: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Mapping:
+    """A compiled mapping."""
+
+    __slots__ = ("_finish", "_resolve")
+
+    def __init__(self, resolve: Resolve, finish: bool) -> None:
+        self._resolve = resolve
+        self._finish = finish
+
+    def resolve(self, event: dict[str, Any], context: Context | None = None) -> Any:
+        """The fields of one event, as plain JSON that may share parts with the event: change neither.
+
+        An object, unless the mapping is itself a directive: then whatever it resolves to, UNDEFINED included. Raises
+        MappingError where Segment's code throws, and where the result outgrows its budget. An event that is UNDEFINED
+        counts as empty.
+        """
+        if not isinstance(event, dict):
+            if event is not UNDEFINED:
+                raise MappingError(f"data must be an object, got {kind(event)}")
+            event = {}
+        run = _Run(context or Context())
+        try:
+            resolved = self._resolve(event, run)
+            if not self._finish:
+                return resolved
+            return UNDEFINED if resolved is UNDEFINED else _finish(resolved, run)
+        except RecursionError:
+            raise MappingError("The mapping makes something nested too deeply for this event.") from None
+
+
+def compile(fields: Any) -> Mapping:
+    """The mapping in executable form; raises MappingError with one message per fault, each telling its path."""
+    _measure(fields)
+    root = _root(fields)
+    faults = list(_validate(root, ()))
+    if faults:
+        raise MappingError(*faults)
+    keep = any(name in _SEES_UNDEFINED for name in _directives_in(root))
+    return Mapping(_compile(root, (), keep), keep)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one resolution."""
+
+    context: Context
+    left: int = BUDGET
+    item: str = ""
+
+    def spend(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise MappingError(f"The mapping makes more than {BUDGET:,} characters and members of this event.")
+
+
+# Reading a mapping
+
+
+def _measure(fields: Any) -> None:
+    nodes = 0
+    stack = [(fields, 0)]
+    while stack:
+        node, depth = stack.pop()
+        nodes += 1
+        if depth > MAX_DEPTH:
+            raise MappingError(f"A mapping nests at most {MAX_DEPTH} deep.")
+        if nodes > MAX_NODES:
+            raise MappingError(f"A mapping has at most {MAX_NODES:,} members.")
+        if isinstance(node, dict | list):
+            stack.extend((child, depth + 1) for child in (node.values() if isinstance(node, dict) else node))
+
+
+def _is_directive(node: Any) -> bool:
+    """At least one key with @ and, but for `_metadata`, no other."""
+    return (
+        isinstance(node, dict)
+        and any(key.startswith("@") for key in node)
+        and all(key.startswith("@") or key == "_metadata" for key in node)
+    )
+
+
+def _directives_in(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, child in node.items():
+            if key.startswith("@"):
+                yield key
+            yield from _directives_in(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _directives_in(child)
+
+
+def _root(fields: Any) -> Any:
+    """Segment's way to run a directive over a whole mapping: the other keys become its `mapping`."""
+    if not isinstance(fields, dict) or "__segment_internal_directive" not in fields:
+        return fields
+    rest = dict(fields)
+    outer = rest.pop("__segment_internal_directive")
+    name = next((key for key in outer if key.startswith("@")), None) if isinstance(outer, dict) else None
+    if name is None or not isinstance(outer[name], dict):
+        raise MappingError("The root directive must be an object")
+    return {name: {**outer[name], "mapping": rest}}
+
+
+# Validating: every fault at once, as far as Segment's code looks
+
+Path = tuple[str, ...]
+_Check = Callable[[Any, Path], Iterator[str]]
+
+
+def _say(path: Path, message: str) -> str:
+    return f"/{'/'.join(path)} {message}."
+
+
+def _type(node: Any) -> str:
+    return "directive" if isinstance(node, dict) and any(key.startswith("@") for key in node) else kind(node)
+
+
+def _should_be(path: Path, wanted: str, node: Any) -> str:
+    found = _type(node)
+    return _say(path, f"should be {wanted} but it is {'an' if found[0] in 'aeiou' else 'a'} {found}")
+
+
+def _validate(node: Any, path: Path) -> Iterator[str]:
+    found = _type(node)
+    if found == "directive":
+        yield from _validate_directive(node, path)
+    elif found == "object":
+        for key, child in node.items():
+            yield from _validate(child, (*path, key))
+
+
+def _validate_directive(node: dict[str, Any], path: Path) -> Iterator[str]:
+    names = [key for key in node if key.startswith("@")]
+    others = [key for key in node if not key.startswith("@") and key != "_metadata"]
+    if len(names) > 1 or others:
+        count = len(names) if len(names) > 1 else len(node)
+        yield _say(path, f"should only have one @-prefixed key but it has {count} keys")
+    elif names[0] not in _CHECKS:
+        yield _say(path, f"has an invalid directive: {names[0]}")
+    else:
+        yield from _CHECKS[names[0]](node[names[0]], (*path, names[0]))
+
+
+def _text_or_directive(node: Any, path: Path) -> Iterator[str]:
+    if _type(node) == "directive":
+        yield from _validate_directive(node, path)
+    elif not isinstance(node, str):
+        yield _should_be(path, "a string or a mapping directive", node)
+
+
+def _object_or_directive(node: Any, path: Path) -> Iterator[str]:
+    if _type(node) not in {"directive", "object"}:
+        yield _should_be(path, "a object or a mapping directive", node)
+    else:
+        yield from _validate(node, path)
+
+
+def _raw_or_directive(node: Any, path: Path) -> Iterator[str]:
+    if _type(node) == "directive":
+        yield from _validate_directive(node, path)
+
+
+def _text(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, str):
+        yield _should_be(path, "a string", node)
+
+
+def _boolean(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, bool):
+        yield _should_be(path, "a boolean", node)
+
+
+def _text_of(least: int, most: int) -> _Check:
+    def check(node: Any, path: Path) -> Iterator[str]:
+        if not isinstance(node, str):
+            yield _should_be(path, "a string", node)
+        elif length(node) < least:
+            yield _say(path, f"should be a string of length {least} or greater")
+        elif length(node) > most:
+            yield _say(path, f"should be a string of length {most} or less")
+
+    return check
+
+
+def _one_of(*choices: str) -> _Check:
+    def check(node: Any, path: Path) -> Iterator[str]:
+        if not isinstance(node, str):
+            yield _should_be(path, "a string", node)
+        elif node.lower() not in choices:
+            yield _say(path, f'should be one of {", ".join(choices)} but it is "{node}"')
+
+    return check
+
+
+def _object_with(required: dict[str, _Check], optional: dict[str, _Check] | None = None) -> _Check:
+    def check(node: Any, path: Path) -> Iterator[str]:
+        if _type(node) != "object":
+            yield _should_be(path, "an object", node)
+            return
+        for key, of_member in required.items():
+            if key not in node:
+                yield _say(path, f'should have field "{key}" but it doesn\'t')
+            else:
+                yield from of_member(node[key], (*path, key))
+        for key, of_member in (optional or {}).items():
+            if key in node:
+                yield from of_member(node[key], (*path, key))
+
+    return check
+
+
+def _object_of_mappings(node: Any, path: Path) -> Iterator[str]:
+    if _type(node) != "object":
+        yield _should_be(path, "an object", node)
+    else:
+        yield from _validate(node, path)
+
+
+def _array_path(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, list):
+        yield _should_be(path, "an array", node)
+        return
+    faults = list(_text_or_directive(node[0] if node else UNDEFINED, path))
+    yield from faults or _validate(node[1] if len(node) > 1 else None, path)
+
+
+def _array_of_objects(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, list):
+        yield _should_be(path, "an array", node)
+        return
+    for item in node:
+        for fault in _object_or_directive(item, ()):
+            yield fault
+            return
+
+
+_CHECKS: dict[str, _Check] = {
+    "@path": _text_or_directive,
+    "@template": _text_or_directive,
+    "@literal": _raw_or_directive,
+    "@if": _object_of_mappings,
+    "@case": _object_with({}, {"operator": _text, "value": _text_or_directive}),
+    "@replace": _object_with(
+        {"pattern": _text_of(1, 10), "value": _text_or_directive},
+        {"replacement": _text_of(0, 10), "ignorecase": _boolean, "global": _boolean},
+    ),
+    "@arrayPath": _array_path,
+    "@json": _object_with({"value": _validate, "mode": _one_of("encode", "decode")}),
+    "@flatten": _object_with({"value": _validate}, {"separator": _text}),
+    "@merge": _object_with({"objects": _array_of_objects}, {"direction": _one_of("left", "right")}),
+    "@transform": _object_with({"apply": _object_or_directive, "mapping": _object_or_directive}),
+    "@excludeWhenNull": _raw_or_directive,
+    "@random": _one_of("uuid"),
+}
+
+
+# Compiling: each node becomes a function of the payload
+
+_SEES_UNDEFINED = frozenset({"@merge", "@flatten", "@transform", "@arrayPath"})
+"""Directives whose result can depend on undefined members: with these, undefined is kept until the very end."""
+
+
+def _compile(node: Any, path: Path, keep: bool) -> Resolve:
+    if isinstance(node, dict):
+        return _compile_directive(node, path, keep) if _is_directive(node) else _compile_object(node, path, keep)
+    if isinstance(node, list):
+        return _compile_array(node, path, keep)
+    return lambda payload, run: node
+
+
+def _compile_object(node: dict[str, Any], path: Path, keep: bool) -> Resolve:
+    members = [(key, _compile(child, (*path, key), keep)) for key, child in node.items()]
+    if keep:
+
+        def resolve_all(payload: Any, run: _Run) -> Any:
+            run.spend(len(members))
+            return {key: resolve(payload, run) for key, resolve in members}
+
+        return resolve_all
+
+    def resolve_defined(payload: Any, run: _Run) -> Any:
+        return {key: value for key, resolve in members if (value := resolve(payload, run)) is not UNDEFINED}
+
+    return resolve_defined
+
+
+def _compile_array(node: list[Any], path: Path, keep: bool) -> Resolve:
+    items = [_compile(child, (*path, str(i)), keep) for i, child in enumerate(node)]
+    if keep:
+
+        def resolve_all(payload: Any, run: _Run) -> Any:
+            run.spend(len(items))
+            return [resolve(payload, run) for resolve in items]
+
+        return resolve_all
+
+    def resolve_defined(payload: Any, run: _Run) -> Any:
+        return [None if (value := resolve(payload, run)) is UNDEFINED else value for resolve in items]
+
+    return resolve_defined
+
+
+def _compile_directive(node: dict[str, Any], path: Path, keep: bool) -> Resolve:
+    name = next(key for key in node if key.startswith("@"))
+    if name not in _DIRECTIVES:
+        return _raising(f"{name} is not a valid directive, got undefined")
+    return _DIRECTIVES[name](node[name], (*path, name), keep)
+
+
+def _raising(message: str) -> Resolve:
+    def fail(payload: Any, run: _Run) -> NoReturn:
+        raise MappingError(message)
+
+    return fail
+
+
+def _nothing(payload: Any, run: _Run) -> Any:
+    return UNDEFINED
+
+
+@lru_cache(maxsize=8192)
+def _keys(path: str) -> tuple[str, ...]:
+    """The keys of a path; none for the whole payload."""
+    if path in {"", "."}:
+        return ()
+    parts = (part for part in re.split(r"\.|\[(?=['\"0-9])|(?<=['\"0-9])\]+", path) if part)
+    return tuple(part.replace("'", "").replace('"', "") for part in parts)
+
+
+def _look_up_path(path: str, payload: Any) -> Any:
+    return look_up(payload, _keys(path.replace("$.", "", 1)))
+
+
+def _path(value: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(value, str):
+        return _resolved_text("@path", value, path, keep, _look_up_path)
+    keys = _keys(value.replace("$.", "", 1))
+    if len(keys) == 1:
+        only = keys[0]
+        return lambda payload, run: (
+            payload.get(only, UNDEFINED) if isinstance(payload, dict) else look_up(payload, keys)
+        )
+    return lambda payload, run: look_up(payload, keys)
+
+
+def _resolved_text(name: str, value: Any, path: Path, keep: bool, then: Callable[[str, Any], Any]) -> Resolve:
+    inner = _compile(value, path, keep)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        text = inner(payload, run)
+        if not isinstance(text, str):
+            raise MappingError(f"{name}: expected string, got {kind(text)}")
+        return then(text, payload)
+
+    return resolve
+
+
+def _template(value: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(value, str):
+        inner = _compile(value, path, keep)
+
+        def resolve(payload: Any, run: _Run) -> Any:
+            text = inner(payload, run)
+            if not isinstance(text, str):
+                raise MappingError(f"@template: expected string, got {kind(text)}")
+            return _render(text, payload, run)
+
+        return resolve
+    if "{{{" in value:
+        return lambda payload, run: _render(value, payload, run)
+    pieces = [(text, None if hole is None else _keys(hole)) for text, hole in _holes(value, 2)]
+
+    def fill(payload: Any, run: _Run) -> Any:
+        filled = "".join(text if keys is None else text + _shown(look_up(payload, keys)) for text, keys in pieces)
+        run.spend(len(filled))
+        return filled
+
+    return fill
+
+
+def _render(template: str, payload: Any, run: _Run) -> str:
+    for braces in (3, 2):
+        parts: list[str] = []
+        for text, hole in _holes(template, braces):
+            parts.append(text)
+            if hole is not None:
+                shown = _shown(look_up(payload, _keys(hole)))
+                run.spend(len(shown))
+                parts.append(shown)
+        template = "".join(parts)
+        run.spend(len(template))
+    return template
+
+
+def _holes(template: str, braces: int) -> Iterator[tuple[str, str | None]]:
+    """Text and the path in the hole after it, in turns; in one walk, whatever the text."""
+    opening, closing = "{" * braces, "}" * braces
+    done = at = 0
+    while (end := template.find("}", at)) >= 0:
+        start = template.find(opening, at, end - 1)
+        if start >= 0 and template.startswith(closing, end):
+            yield template[done:start], template[start + braces : end].strip(_JS_SPACE)
+            done = at = end + braces
+        else:
+            at = end + 1
+    yield template[done:], None
+
+
+_JS_SPACE = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029"
+    "\u202f\u205f\u3000\ufeff"
+)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None or value is UNDEFINED else to_text(value)
+
+
+def _literal(value: Any, path: Path, keep: bool) -> Resolve:
+    return _compile(value, path, keep)
+
+
+def _if(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict):
+        return _raising('@if requires an object with an "exists" key')
+    if falsy(options.get("exists")) and falsy(options.get("blank")):
+        return _raising('@if requires an "exists" key or a "blank" key')
+    question = "exists" if "exists" in options else "blank"
+    asked = _compile(options[question], (*path, question), keep)
+    then = _compile(options["then"], (*path, "then"), keep) if "then" in options else None
+    otherwise = _nothing if falsy(options.get("else")) else _compile(options["else"], (*path, "else"), keep)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        value = asked(payload, run)
+        if value is None or value is UNDEFINED or (question == "blank" and _blank(value)):
+            return otherwise(payload, run)
+        return then(payload, run) if then else UNDEFINED
+
+    return resolve
+
+
+def _blank(value: Any) -> bool:
+    """JavaScript's `value == ""`."""
+    return to_text(value) == "" if isinstance(value, list) else falsy(value)
+
+
+def _case(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict):
+        return _raising('@case requires an object with a "operator" key')
+    if falsy(options.get("operator")):
+        return _raising('@case requires a "operator" key')
+    if falsy(options.get("value")):
+        return _nothing
+    operator, inner = options["operator"], _compile(options["value"], (*path, "value"), keep)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        value = inner(payload, run)
+        if not isinstance(value, str):
+            return value
+        if operator == "lower":
+            return value.lower()
+        if operator == "upper":
+            return value.upper()
+        raise MappingError('operator key should have a value of "lower" or "upper"')
+
+    return resolve
+
+
+def _replace(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict):
+        return _raising('@replace requires an object with a "pattern" key')
+    if falsy(options.get("pattern")):
+        return _raising('@replace requires a "pattern" key')
+    pairs = [(options["pattern"], options.get("replacement", ""))]
+    if not falsy(options.get("pattern2")):
+        pairs.append((options["pattern2"], options.get("replacement2", "")))
+    for pattern, replacement in pairs:
+        if isinstance(pattern, str) and length(pattern) > 10:
+            return _raising('@replace requires a "pattern" less than 10 characters')
+        if isinstance(replacement, str) and length(replacement) > 10:
+            return _raising('@replace requires a "replacement" less than 10 characters')
+    if falsy(options.get("value")):
+        return _nothing
+    inner = _compile(options["value"], (*path, "value"), keep)
+    ignore_case = options.get("ignorecase") is True
+    everywhere = options.get("global") is not False
+    usable = [pair for pair in pairs if isinstance(pair[0], str) and isinstance(pair[1], str)]
+    if not usable or usable[0] is not pairs[0]:
+        return lambda payload, run: (inner(payload, run), "")[1]
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        value = inner(payload, run)
+        if isinstance(value, bool | int | float):
+            value = to_text(value)
+        if not isinstance(value, str):
+            return ""
+        for pattern, replacement in usable:
+            value = _substitute(value, pattern, replacement, ignore_case, everywhere, run)
+        return value
+
+    return resolve
+
+
+def _fold(text: str) -> str:
+    """As JavaScript compares with the flag `i`: single units, upper-cased, never from outside ASCII into it."""
+    return "".join(map(_fold_one, text))
+
+
+@lru_cache(maxsize=4096)
+def _fold_one(c: str) -> str:
+    upper = c.upper()
+    return upper if len(upper) == 1 and c <= "\uffff" and (c < "\x80" or upper >= "\x80") else c
+
+
+def _substitute(text: str, pattern: str, replacement: str, ignore_case: bool, everywhere: bool, run: _Run) -> str:
+    sought, within = (_fold(pattern), _fold(text)) if ignore_case else (pattern, text)
+    parts: list[str] = []
+    done = 0
+    while (at := within.find(sought, done)) >= 0:
+        end = at + len(pattern)
+        filled = _expand(replacement, text, at, end) if "$" in replacement else replacement
+        run.spend(len(filled) + 1)
+        parts += (text[done:at], filled)
+        done = end
+        if not everywhere:
+            break
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def _expand(replacement: str, text: str, start: int, end: int) -> str:
+    special = {"$$": "$", "$&": text[start:end], "$`": text[:start], "$'": text[end:]}
+    return re.sub(r"\$[$&`']", lambda found: special[found.group()], replacement)
+
+
+def _array_path_directive(value: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(value, list):
+        return _raising(f"@arrayPath expected array, got {kind(value)}")
+    first = value[0] if value else UNDEFINED
+    root = _path(first, path, keep) if isinstance(first, str) else _compile(first, path, keep)
+    shape = value[1] if len(value) > 1 else None
+    if not isinstance(shape, dict) or not shape:
+        return root
+    resolve_item = _compile(shape, path, keep)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        found = root(payload, run)
+        if not isinstance(found, dict | list):
+            return found
+        items = found if isinstance(found, list) else [found]
+        run.spend(len(items))
+        outer = run.item
+        resolved = []
+        for i, item in enumerate(items):
+            run.item = f"{outer}/{i}"
+            resolved.append(resolve_item(item, run))
+        run.item = outer
+        return resolved
+
+    return resolve
+
+
+def _json(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict) or falsy(options.get("value")):
+        return _raising('@json requires a "value" key')
+    mode, inner = options.get("mode"), _compile(options["value"], (*path, "value"), keep)
+
+    def encode(payload: Any, run: _Run) -> Any:
+        value = inner(payload, run)
+        _weigh(value, run)
+        return to_json(value)
+
+    def decode(payload: Any, run: _Run) -> Any:
+        value = inner(payload, run)
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value, parse_constant=_no_constant, parse_int=_integer)
+        except (ValueError, RecursionError):
+            return value
+
+    return encode if mode == "encode" else decode if mode == "decode" else _nothing
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _integer(text: str) -> int | float:
+    """As JavaScript reads it: past what a double holds exactly, the nearest double."""
+    return int(text) if len(text) < 16 else float(text)
+
+
+def _flatten(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict):
+        return _raising('@flatten requires an object with a "separator" key')
+    separator = options.get("separator")
+    if falsy(separator):
+        return _raising('@flatten requires a "separator" key')
+    if not isinstance(separator, str):
+        return _raising("@flatten requires a string separator")
+    inner = _compile(options.get("value", UNDEFINED), (*path, "value"), keep)
+    omit_arrays = not falsy(options.get("omitArrays"))
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        flat: dict[str, Any] = {}
+        _flatten_into(flat, "", inner(payload, run), separator, omit_arrays, run)
+        return flat
+
+    return resolve
+
+
+def _flatten_into(flat: dict[str, Any], prefix: str, value: Any, separator: str, omit_arrays: bool, run: _Run) -> None:
+    run.spend(1 + len(prefix))
+    if isinstance(value, dict):
+        members = [(key, value[key]) for key in key_order(value)]
+    elif isinstance(value, list) and not (omit_arrays and prefix):
+        members = [(str(i), item) for i, item in enumerate(value)]
+    else:
+        flat[prefix] = value
+        return
+    for key, child in members:
+        _flatten_into(flat, f"{prefix}{separator}{key}" if prefix else key, child, separator, omit_arrays, run)
+
+
+def _merge(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict) or not isinstance(options.get("objects"), list):
+        return _raising('@merge requires an object with an "objects" key and a "direction" key')
+    if falsy(options.get("direction")):
+        return _raising('@merge requires a "direction" key')
+    objects = [_compile(item, (*path, "objects", str(i)), keep) for i, item in enumerate(options["objects"])]
+    backwards = options["direction"] == "left"
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        merged: dict[str, Any] = {}
+        values = [of_object(payload, run) for of_object in objects]
+        for value in reversed(values) if backwards else values:
+            if isinstance(value, dict):
+                run.spend(len(value))
+                merged.update(value)
+            elif isinstance(value, list):
+                run.spend(len(value))
+                merged.update((str(i), item) for i, item in enumerate(value))
+            elif isinstance(value, str):
+                run.spend(len(value))
+                merged.update((str(i), member(value, str(i))) for i in range(length(value)))
+        return merged
+
+    return resolve
+
+
+def _transform(options: Any, path: Path, keep: bool) -> Resolve:
+    if not isinstance(options, dict) or falsy(options.get("apply")) or falsy(options.get("mapping")):
+        return _raising('@transform requires an object with an "apply" key and a "mapping" key')
+    try:
+        root = _root(options["apply"])
+    except MappingError as error:
+        return _raising(error.message)
+    faults = list(_validate(root, ()))
+    if faults:
+        return _raising(" ".join(faults))
+    apply = _compile(root, (*path, "apply"), keep)
+    mapping = _compile(options["mapping"], (*path, "mapping"), keep)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        if not isinstance(payload, dict):
+            if payload is not UNDEFINED:
+                raise MappingError(f"data must be an object, got {kind(payload)}")
+            payload = {}
+        return mapping(_drop(apply(payload, run), run), run)
+
+    return resolve
+
+
+def _exclude_when_null(value: Any, path: Path, keep: bool) -> Resolve:
+    inner = _compile(value, path, keep)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        return _without_nulls(inner(payload, run))
+
+    return resolve
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(child) for key, child in value.items() if child is not None}
+    return UNDEFINED if value is None else value
+
+
+def _random(value: Any, path: Path, keep: bool) -> Resolve:
+    name = "/".join(path).encode(errors="surrogatepass")
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        context = run.context
+        made = blake2b(digest_size=16, key=blake2b(context.seed).digest())
+        for part in (context.identity, name, run.item.encode()):
+            made.update(len(part).to_bytes(8, "big") + part)
+        return str(UUID(bytes=made.digest(), version=4))
+
+    return resolve
+
+
+_DIRECTIVES: dict[str, Callable[[Any, Path, bool], Resolve]] = {
+    "@path": _path,
+    "@template": _template,
+    "@literal": _literal,
+    "@if": _if,
+    "@case": _case,
+    "@replace": _replace,
+    "@arrayPath": _array_path_directive,
+    "@json": _json,
+    "@flatten": _flatten,
+    "@merge": _merge,
+    "@transform": _transform,
+    "@excludeWhenNull": _exclude_when_null,
+    "@random": _random,
+}
+
+
+# Finishing
+
+
+def _drop(value: Any, run: _Run) -> Any:
+    """Without undefined members; undefined items stay, as in Segment's code."""
+    run.spend(1)
+    if isinstance(value, dict):
+        return {key: _drop(child, run) for key, child in value.items() if child is not UNDEFINED}
+    if isinstance(value, list):
+        return [_drop(item, run) for item in value]
+    return value
+
+
+def _finish(value: Any, run: _Run) -> Any:
+    """Plain JSON: undefined members dropped, undefined items null; measured, for parts may have been used many times."""
+    if isinstance(value, dict):
+        run.spend(1 + len(value))
+        return {key: _finish(child, run) for key, child in value.items() if child is not UNDEFINED}
+    if isinstance(value, list):
+        run.spend(1 + len(value))
+        return [_finish(item, run) for item in value]
+    if isinstance(value, str):
+        run.spend(len(value))
+    return None if value is UNDEFINED or (isinstance(value, float) and not math.isfinite(value)) else value
+
+
+def _weigh(value: Any, run: _Run) -> None:
+    _finish(value, run)
