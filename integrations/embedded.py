@@ -15,6 +15,7 @@ import secrets
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -377,3 +378,12 @@ def _complaint(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     faults = [line for line in lines[-40:] if "FATAL" in line or "error" in line.lower() or "could not" in line]
     return (faults or lines or ["it said nothing"])[-1].strip()
+
+
+if __name__ == "__main__":  # python -m integrations.embedded FOLDER COMMAND…: run it on the servers of that folder
+    folder = Path(sys.argv[1])
+    try:
+        with servers(folder) as urls:
+            sys.exit(subprocess.run(sys.argv[2:], env=os.environ | secret_keys(folder) | urls).returncode)
+    except Unavailable as reason:
+        sys.exit(str(reason))
