@@ -23,7 +23,7 @@ from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from http.client import HTTPException
 from http.client import responses as reasons
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -245,7 +245,7 @@ class Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

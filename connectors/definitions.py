@@ -128,6 +128,8 @@ class ActionDefinition:
     `perform(client, payload, call)` returns the vendor's answer or raises a DeliveryError.
     `perform_batch(client, payloads, calls)` returns one answer or DeliveryError per payload, in order; what it raises
     counts for all. `update` marks actions that overwrite a customer's state, where the latest must win.
+    `check(payload)` raises PayloadError for what the vendor would swallow without a word; it runs before anything is
+    sent or put into a batch.
     """
 
     slug: str
@@ -139,6 +141,7 @@ class ActionDefinition:
     perform_batch: PerformBatch | None = None
     batch: Batch | None = None
     update: bool = False
+    check: Callable[[JSON], None] | None = None
 
     @cached_property
     def default_mapping(self) -> JSON:
@@ -270,8 +273,11 @@ def _result(outcome: Any, payload: JSON, exchanges: tuple[Exchange, ...]) -> Res
 
 
 def prepare(action: ActionDefinition, mapping: mapping_engine.Mapping, event: JSON, context: Any = None) -> JSON:
-    """The payload of one event: mapping resolved, fields cleaned. Raises MappingError or PayloadError."""
-    return field_engine.clean(action.fields, mapping.resolve(event, context))
+    """The payload of one event: mapping resolved, fields cleaned and checked. Raises MappingError or PayloadError."""
+    payload: JSON = field_engine.clean(action.fields, mapping.resolve(event, context))
+    if action.check:
+        action.check(payload)
+    return payload
 
 
 def perform_one(action: ActionDefinition, client: Client, payload: JSON, call: Call) -> Any:
