@@ -91,7 +91,7 @@ def _host(hosts: dict[str, str], settings: JSON) -> str:
 
 
 def test_connection(client: SegmentClient) -> str:
-    """What a token shows of workspace and write key; a write key alone cannot be verified, so nothing is sent for it."""
+    """What a token shows of workspace and write key; a write key alone cannot be verified, so nothing is sent."""
     if not client.settings.get("token"):
         return (
             "Without a Public API token nothing can be verified: Segment answers 200 to any write key, known or not, "
