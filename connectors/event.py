@@ -89,7 +89,8 @@ def parse(body: bytes, kind: str) -> Parsed:
         raise EventError("empty_batch", "The batch holds no events.")
     if len(chunks) > MAX_EVENTS.get(kind, 1):
         raise EventError(
-            "too_many_events", f"The batch holds {len(chunks):,} events; the limit is {MAX_EVENTS[kind]:,}. Send less."
+            "too_many_events",
+            f"The batch holds {len(chunks):,} events; the limit is {MAX_EVENTS[kind]:,}. Send fewer at once.",
         )
 
     items: list[Item] = []
@@ -133,10 +134,11 @@ def normalize(
     if kind not in MANY:
         event["type"] = kind
     for key in ("userId", "anonymousId", "groupId", "previousId"):
-        if key in event and type(event[key]) is not str:
-            event[key] = _number_text(event[key])
-        elif event.get(key) == "":
+        value = event.get(key)
+        if value == "":
             del event[key]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            event[key] = _number_text(value)
     event["messageId"] = message_id
     if envelope:
         for key in ("context", "integrations"):
@@ -257,7 +259,7 @@ def _id(event: Event, key: str) -> str:
         return value
     if value is None:
         return ""
-    if type(value) in (int, float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return _number_text(value)
     raise EventError("id_not_string", f"{key} is {_shown(value)}; a text or a number belongs there.")
 
