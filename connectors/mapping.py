@@ -668,7 +668,7 @@ def _flatten_into(flat: dict[str, Any], prefix: str, value: Any, separator: str,
     run.spend(1 + len(prefix))
     if isinstance(value, dict):
         members = [(key, value[key]) for key in key_order(value)]
-    elif isinstance(value, list) and not (omit_arrays and prefix):
+    elif isinstance(value, list) and not omit_arrays:
         members = [(str(i), item) for i, item in enumerate(value)]
     else:
         flat[prefix] = value
