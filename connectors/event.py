@@ -322,7 +322,7 @@ def _shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
-    return json.dumps(value)[:60]
+    return json.dumps(value, ensure_ascii=False)[:60]
 
 
 # Where things stand in a body. msgspec finds them fast; what it will not read at all although Segment does (lone
@@ -544,7 +544,9 @@ def _check_shape(root: Any) -> None:
                 keys += len(value)
                 for key in value:
                     if len(key.encode(errors="surrogatepass")) > MAX_KEY:
-                        raise EventError("bad_request", f"The key {key[:40]}... is over {MAX_KEY} bytes. Shorten it.")
+                        raise EventError(
+                            "bad_request", f"The key {_shown(key[:40])}... is over {MAX_KEY} bytes. Shorten it."
+                        )
                 below.extend(value.values())
             elif isinstance(value, list):
                 below.extend(value)
