@@ -56,6 +56,7 @@ class Version:
 class Lane:
     """A destination as delivery sees it: how to reach it, with opened secrets, and how hard it may be pushed.
 
+    Switched off (`on`), what waits for it is kept until it is on again.
     `settings` are the account's and the destination's, merged; never log or print them.
     """
 
@@ -65,6 +66,7 @@ class Lane:
     settings: dict[str, Any]
     policy: AddressPolicy
     concurrency: int
+    on: bool = True
 
     def __repr__(self) -> str:
         return f"Lane({self.id}, {self.destination.slug})"

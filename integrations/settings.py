@@ -1,6 +1,5 @@
 """All settings: environment in, sensible start values, one line of comment per knob."""
 
-import os
 from pathlib import Path
 
 import environ
@@ -61,10 +60,34 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres:///switchya
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"]["CONN_MAX_AGE"] = None
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["OPTIONS"] = {
+    **DATABASES["default"].get("OPTIONS", {}),
+    "server_side_binding": True,  # bodies travel as bytes, not as text in the statement
+    "prepare_threshold": 5,  # the door's and the delivery's statements are planned once a connection
+    "connect_timeout": 3,
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")  # the doorbell; losing it loses nothing
 BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")  # as Celery spells it
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives any outage of its broker
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "visibility_timeout": 300,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "sweep", "schedule": 5.0},
+    "housekeeping": {"task": "housekeeping", "schedule": 3600.0},
+}
+WORKER_THREADS = env.int("SWITCHYARD_WORKER_THREADS", default=16)  # deliveries one worker process has under way
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
@@ -76,5 +99,3 @@ LOGIN_URL = "/admin/login/"
 SEND_ROUTES = env.dict("SWITCHYARD_SEND_ROUTES", default={})  # operators: host pattern=origin to send to instead
 SEND_ALLOWED = env.list("SWITCHYARD_SEND_ALLOWED", default=[])  # operators: address:port allowed beside public ones
 SEND_DEADLINE = env.float("SWITCHYARD_SEND_DEADLINE", default=15.0)  # seconds one request to a vendor may take in all
-
-PROCESS = os.environ.get("SWITCHYARD_PROCESS", "web")  # web or worker; only changes broker time-outs

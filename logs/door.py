@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.utils import IntegrityError
 
 from logs import ids, partitions
-from logs.models.queue import DECIDE_LANE
+from logs.models.queue import DECIDE_LANE, Claimed
 from logs.verdict import Cause, Line
 
 WINDOW = timedelta(days=7)
@@ -181,6 +181,37 @@ def refuse(request: Arrived, *, status: int, code: str, message: str, logged: bo
         )
 
 
+def record_late(
+    row: Claimed, token: int, *, source: int, rule_set: int | None, verdicts: bytes, work: Sequence[Work]
+) -> None:
+    """Write down the decision of an event that was taken in undecided; the row of lane 0 that asked for it goes.
+
+    Does nothing if another worker has taken the row over.
+    """
+    made = ids.maker.many(len(work))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LATE,
+            {
+                "lane": DECIDE_LANE,
+                "rank": row.rank,
+                "id": row.id,
+                "token": token,
+                "source": source,
+                "rule_set": rule_set,
+                "verdicts": verdicts,
+                "hour": ids.hour_of(row.event),
+                "first": Cause.FIRST,
+                "q_id": made,
+                "q_lane": [w.lane for w in work],
+                "q_mapping": [w.mapping for w in work],
+                "q_version": [w.version for w in work],
+                "was": Line.UNDECIDED,
+                "is": Line.NO_MAPPING if rule_set is None else Line.DECIDED,
+            },
+        )
+
+
 def count_unauthenticated(at: datetime, n: int) -> None:
     """Book requests without a valid key, for the operator: they belong to no brand and leave no row."""
     with connection.cursor() as cursor:
@@ -268,6 +299,27 @@ booked AS (
     FROM event JOIN fresh USING (id) GROUP BY line, rule_set, string
 )
 SELECT fresh FROM total"""
+
+_LATE = """
+WITH mine AS (
+    DELETE FROM logs_queue WHERE lane = %(lane)s AND rank = %(rank)s AND id = %(id)s AND token = %(token)s
+    RETURNING event, brand, customer
+),
+decided AS (
+    INSERT INTO logs_decision (id, rule_set, verdicts) SELECT event, %(rule_set)s, %(verdicts)s FROM mine
+),
+queued AS (
+    INSERT INTO logs_queue (lane, rank, id, event, mapping, version, brand, customer, cause)
+    SELECT lane, 0, id, event, mapping, version, brand, customer, %(first)s
+    FROM mine CROSS JOIN unnest(%(q_lane)s::bigint[], %(q_id)s::bigint[], %(q_mapping)s::bigint[],
+                                %(q_version)s::bigint[]) AS q(lane, id, mapping, version)
+)
+INSERT INTO logs_bookdelta (hour, brand, source, mapping, line, n, rule_set, verdicts)
+SELECT %(hour)s, brand, %(source)s, 0, %(was)s, -1, NULL, NULL FROM mine
+UNION ALL
+SELECT %(hour)s, brand, %(source)s, 0, %(is)s, 1, %(rule_set)s::bigint,
+       CASE WHEN %(rule_set)s::bigint IS NOT NULL THEN %(verdicts)s::bytea END
+FROM mine"""
 
 _REFUSE = """
 WITH request AS (

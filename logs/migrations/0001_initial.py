@@ -113,6 +113,7 @@ class Migration(migrations.Migration):
                             ),
                         ),
                         ("code", models.SmallIntegerField(null=True)),
+                        ("exchanges", models.SmallIntegerField()),
                         ("part", models.SmallIntegerField(null=True)),
                         ("fault", models.TextField()),
                         ("error", models.TextField()),

@@ -150,6 +150,7 @@ CREATE TABLE logs_delivery (
     cause smallint NOT NULL,
     status smallint NOT NULL,
     code smallint,
+    exchanges smallint NOT NULL,
     part smallint,
     fault text NOT NULL,
     error text NOT NULL

@@ -36,7 +36,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """`attempt` counts what was sent; `part` is this event's place in a batch's exchange; `fault` the error's class."""
+    """`attempt` counts what was sent; `fault` is the error's class.
+
+    Its HTTP is `exchanges` many rows from id `exchange` on; `part` is this event's place in them if they are a batch's.
+    """
 
     id = models.BigIntegerField(primary_key=True)
     event = models.BigIntegerField()
@@ -53,6 +56,7 @@ class Delivery(models.Model):
     cause = models.SmallIntegerField(choices=[(c.value, c.name.lower()) for c in Cause])
     status = models.SmallIntegerField(choices=[(s.value, s.name.lower()) for s in Status])
     code = models.SmallIntegerField(null=True)
+    exchanges = models.SmallIntegerField()
     part = models.SmallIntegerField(null=True)
     fault = models.TextField()
     error = models.TextField()

@@ -48,8 +48,8 @@ class Claimed:
 class Outcome:
     """What became of one claimed row. `wait` is the seconds until it is tried again, None when this was the end.
 
-    `sent` says whether anything left, which is what counts as an attempt. `exchange` indexes the exchanges recorded
-    along with it.
+    `sent` says whether anything left, which is what counts as an attempt. Its `exchanges` are so many of those recorded
+    along with it, from the one numbered `exchange`; `part` is its place in a batch's.
     """
 
     row: Claimed
@@ -59,6 +59,7 @@ class Outcome:
     code: int | None = None
     ms: float | None = None
     exchange: int | None = None
+    exchanges: int = 0
     part: int | None = None
     fault: str = ""
     error: str = ""
@@ -130,6 +131,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
                     "code": [o.code for o in outcomes],
                     "ms": [o.ms for o in outcomes],
                     "exchange": [None if o.exchange is None else exchange_ids[o.exchange] for o in outcomes],
+                    "exchanges": [o.exchanges for o in outcomes],
                     "part": [o.part for o in outcomes],
                     "fault": [o.fault for o in outcomes],
                     "error": [o.error for o in outcomes],
@@ -143,6 +145,11 @@ class QueueQuerySet(models.QuerySet["Queue"]):
                 },
             )
             return int(cursor.fetchone()[0])
+
+    def postpone(self, row: Claimed, token: int, wait: float) -> None:
+        """Let an event that still can't be decided wait for its next turn."""
+        with connection.cursor() as cursor:
+            cursor.execute(_POSTPONE, [DECIDE_LANE, row.rank, row.id, token, wait])
 
     def lanes(self) -> list[int]:
         """Lanes with something to claim that nobody holds: one probe a lane, however long their queues."""
@@ -262,20 +269,29 @@ INSERT INTO logs_queue (lane, rank, id, event, mapping, version, brand, customer
 SELECT lane, rank, id, event, mapping, version, brand, customer, replay, run, step, cause, attempts, memo FROM due
 RETURNING lane"""
 
+_POSTPONE = """
+WITH mine AS (DELETE FROM logs_queue WHERE lane = %s AND rank = %s AND id = %s AND token = %s RETURNING *)
+INSERT INTO logs_waiting (id, due, lane, rank, event, mapping, version, brand, customer, replay, run, step, cause,
+                          attempts, memo)
+SELECT id, now() + make_interval(secs => %s), lane, rank, event, mapping, version, brand, customer, replay, run, step,
+       cause, attempts + 1, memo
+FROM mine"""
+
 _RECORD = """
 WITH outcome AS (
     SELECT * FROM unnest(
         %(rank)s::smallint[], %(id)s::bigint[], %(delivery)s::bigint[], %(status)s::smallint[], %(sent)s::boolean[],
-        %(wait)s::float8[], %(code)s::smallint[], %(ms)s::real[], %(exchange)s::bigint[], %(part)s::smallint[],
-        %(fault)s::text[], %(error)s::text[], %(memo)s::text[], %(line)s::smallint[], %(hour)s::timestamptz[]
-    ) AS o(rank, id, delivery, status, sent, wait, code, ms, exchange, part, fault, error, memo, line, hour)
+        %(wait)s::float8[], %(code)s::smallint[], %(ms)s::real[], %(exchange)s::bigint[], %(exchanges)s::smallint[],
+        %(part)s::smallint[], %(fault)s::text[], %(error)s::text[], %(memo)s::text[], %(line)s::smallint[],
+        %(hour)s::timestamptz[]
+    ) AS o(rank, id, delivery, status, sent, wait, code, ms, exchange, exchanges, part, fault, error, memo, line, hour)
 ),
 done AS (
     DELETE FROM logs_queue q USING outcome o
     WHERE q.lane = %(lane)s AND q.rank = o.rank AND q.id = o.id AND q.token = %(token)s
     RETURNING q.id, q.event, q.mapping, q.version, q.brand, q.customer, q.replay, q.run, q.step, q.cause,
-              q.attempts + o.sent::int AS attempt, o.delivery, o.status, o.wait, o.code, o.ms, o.exchange, o.part,
-              o.fault, o.error, o.memo, o.line, o.hour
+              q.attempts + o.sent::int AS attempt, o.delivery, o.status, o.wait, o.code, o.ms, o.exchange, o.exchanges,
+              o.part, o.fault, o.error, o.memo, o.line, o.hour
 ),
 exchanged AS (
     INSERT INTO logs_exchange (id, lane, brand, method, url, request_headers, request_body, status, response_headers,
@@ -289,9 +305,9 @@ exchanged AS (
 ),
 logged AS (
     INSERT INTO logs_delivery (id, event, mapping, version, lane, brand, replay, run, step, attempt, cause, status,
-                               code, ms, exchange, part, fault, error)
+                               code, ms, exchange, exchanges, part, fault, error)
     SELECT delivery, event, mapping, version, %(lane)s, brand, replay, run, step, attempt, cause, status,
-           code, ms, exchange, part, fault, error
+           code, ms, exchange, exchanges, part, fault, error
     FROM done
 ),
 waits AS (

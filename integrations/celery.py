@@ -1,0 +1,30 @@
+"""Celery: the doorbell and the hands of delivery, never its memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integrations.settings")
+
+app = Celery("integrations")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["integrations"])
+
+
+@worker_ready.connect
+def _begin(**kwargs: Any) -> None:
+    from integrations import tasks
+
+    tasks.start_sweeping()
+
+
+@worker_shutting_down.connect
+def _end(**kwargs: Any) -> None:
+    """Stop claiming at once; what is on its way is finished and recorded, the rest given back."""
+    from integrations import tasks
+
+    tasks.stopping.set()
