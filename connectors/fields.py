@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING, Any
 
+from connectors import jsdate
 from connectors.errors import Fault, PayloadError
 from connectors.jstext import UNDEFINED, double, is_number, number_text, to_json, to_number, to_text
 
@@ -211,7 +212,7 @@ def _prune(schema: _Schema, value: Any) -> Any:
         return _prune_members(schema, value)
     if isinstance(value, list) and schema.items:
         of_item = schema.items
-        return [_prune(of_item, item) for item in value if not _is_empty(of_item, item)]
+        return [item for item in value if not _is_empty(of_item, item)]
     return value
 
 
@@ -284,7 +285,7 @@ def _coerce(types: tuple[str, ...], value: Any) -> tuple[bool, Any]:
     for name in types:
         if _IS[name](value):
             return True, value
-    if isinstance(value, list) and len(value) == 1:
+    if isinstance(value, list) and len(value) == 1 and types != ("object",):
         value = value[0]
         if len(types) == 1 and _IS[types[0]](value):
             return True, value
@@ -462,10 +463,11 @@ _DAYJS = re.compile(
 
 
 def _is_date_like(text: str) -> bool:
+    """As Segment has it: a plain number counts as seconds, else dayjs decides, which asks `Date.parse`."""
     number = to_number(text)
-    if text.strip() and number == number:
+    if number_text(number) == text:
         return abs(number) <= 8_640_000_000_000
-    return _DAYJS.fullmatch(text) is not None
+    return (text[-1:] not in {"Z", "z"} and _DAYJS.fullmatch(text) is not None) or jsdate.parse(text) is not None
 
 
 _FORMATS: dict[str, tuple[str, Callable[[str], bool]]] = {
@@ -480,5 +482,6 @@ _FORMATS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "ipv4": ("IPv4 address", _pattern(rf"(?:{_BYTE}\.){{3}}{_BYTE}")),
     "ipv6": ("IPv6 address", _is_ipv6),
     "hostname": ("hostname", lambda text: len(text.removesuffix(".")) <= 253 and _is_hostname(text)),
+    "password": ("password", lambda text: True),
     "regex": ("regex", lambda text: True),  # nothing of ours runs patterns from data; the vendor judges them
 }

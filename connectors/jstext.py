@@ -30,10 +30,15 @@ class _Undefined:
 
 UNDEFINED: Any = _Undefined()
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)", re.ASCII)
 _RADIX = re.compile(r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+", re.ASCII)
-_SPACE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+SPACE = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What String.prototype.trim removes."""
 
 
 def falsy(value: Any) -> bool:
@@ -111,7 +116,7 @@ def to_text(value: Any) -> str:
 def to_number(value: Any) -> float:
     """Number(value) of a scalar: NaN where a text holds no number, 0 where it is blank."""
     if isinstance(value, str):
-        text = value.strip(_SPACE)
+        text = value.strip(SPACE)
         if not text:
             return 0.0
         if _RADIX.fullmatch(text):
@@ -202,9 +207,4 @@ def _write_json(value: Any, parts: list[str]) -> None:
 
 def _quote(text: str) -> str:
     quoted = json.dumps(text, ensure_ascii=False)
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        quoted = "".join(
-            f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in json.dumps(text, ensure_ascii=False)
-        )
-    return quoted
+    return quoted if quoted.isascii() else _SURROGATE.sub(lambda lone: f"\\u{ord(lone.group()):04x}", quoted)

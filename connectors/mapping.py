@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from connectors.errors import MappingError
-from connectors.jstext import UNDEFINED, falsy, key_order, kind, length, look_up, member, to_json, to_text
+from connectors.jstext import SPACE, UNDEFINED, falsy, key_order, kind, length, look_up, member, to_json, to_text
 
 __all__ = ["UNDEFINED", "Context", "Mapping", "compile"]
 
@@ -381,7 +381,7 @@ def _keys(path: str) -> tuple[str, ...]:
     return tuple(part.replace("'", "").replace('"', "") for part in parts)
 
 
-def _look_up_path(path: str, payload: Any) -> Any:
+def _look_up_path(path: str, payload: Any, run: _Run) -> Any:
     return look_up(payload, _keys(path.replace("$.", "", 1)))
 
 
@@ -397,29 +397,21 @@ def _path(value: Any, path: Path, keep: bool) -> Resolve:
     return lambda payload, run: look_up(payload, keys)
 
 
-def _resolved_text(name: str, value: Any, path: Path, keep: bool, then: Callable[[str, Any], Any]) -> Resolve:
+def _resolved_text(name: str, value: Any, path: Path, keep: bool, then: Callable[[str, Any, _Run], Any]) -> Resolve:
     inner = _compile(value, path, keep)
 
     def resolve(payload: Any, run: _Run) -> Any:
         text = inner(payload, run)
         if not isinstance(text, str):
             raise MappingError(f"{name}: expected string, got {kind(text)}")
-        return then(text, payload)
+        return then(text, payload, run)
 
     return resolve
 
 
 def _template(value: Any, path: Path, keep: bool) -> Resolve:
     if not isinstance(value, str):
-        inner = _compile(value, path, keep)
-
-        def resolve(payload: Any, run: _Run) -> Any:
-            text = inner(payload, run)
-            if not isinstance(text, str):
-                raise MappingError(f"@template: expected string, got {kind(text)}")
-            return _render(text, payload, run)
-
-        return resolve
+        return _resolved_text("@template", value, path, keep, _render)
     if "{{{" in value:
         return lambda payload, run: _render(value, payload, run)
     pieces = [(text, None if hole is None else _keys(hole)) for text, hole in _holes(value, 2)]
@@ -453,17 +445,11 @@ def _holes(template: str, braces: int) -> Iterator[tuple[str, str | None]]:
     while (end := template.find("}", at)) >= 0:
         start = template.find(opening, at, end - 1)
         if start >= 0 and template.startswith(closing, end):
-            yield template[done:start], template[start + braces : end].strip(_JS_SPACE)
+            yield template[done:start], template[start + braces : end].strip(SPACE)
             done = at = end + braces
         else:
             at = end + 1
     yield template[done:], None
-
-
-_JS_SPACE = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029"
-    "\u202f\u205f\u3000\ufeff"
-)
 
 
 def _shown(value: Any) -> str:
@@ -621,15 +607,14 @@ def _json(options: Any, path: Path, keep: bool) -> Resolve:
 
     def encode(payload: Any, run: _Run) -> Any:
         value = inner(payload, run)
-        _weigh(value, run)
-        return to_json(value)
+        return value if value is UNDEFINED else to_json(_finish(value, run))
 
     def decode(payload: Any, run: _Run) -> Any:
         value = inner(payload, run)
         if not isinstance(value, str):
             return value
         try:
-            return json.loads(value, parse_constant=_no_constant, parse_int=_integer)
+            return json.loads(value, parse_constant=_no_constant, parse_int=_number, parse_float=_number)
         except (ValueError, RecursionError):
             return value
 
@@ -640,9 +625,10 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _integer(text: str) -> int | float:
-    """As JavaScript reads it: past what a double holds exactly, the nearest double."""
-    return int(text) if len(text) < 16 else float(text)
+def _number(text: str) -> int | float:
+    """As JavaScript reads it: the nearest double, whole where it is whole."""
+    number = float(text)
+    return int(number) if number % 1 == 0 and abs(number) < 2**53 else number
 
 
 def _flatten(options: Any, path: Path, keep: bool) -> Resolve:
@@ -785,7 +771,7 @@ def _drop(value: Any, run: _Run) -> Any:
 
 
 def _finish(value: Any, run: _Run) -> Any:
-    """Plain JSON: undefined members dropped, undefined items null; measured, for parts may have been used many times."""
+    """Plain JSON: undefined members dropped, undefined items null. Counts too, for a part may be used many times."""
     if isinstance(value, dict):
         run.spend(1 + len(value))
         return {key: _finish(child, run) for key, child in value.items() if child is not UNDEFINED}
@@ -795,7 +781,3 @@ def _finish(value: Any, run: _Run) -> Any:
     if isinstance(value, str):
         run.spend(len(value))
     return None if value is UNDEFINED or (isinstance(value, float) and not math.isfinite(value)) else value
-
-
-def _weigh(value: Any, run: _Run) -> None:
-    _finish(value, run)

@@ -30,7 +30,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 from connectors.errors import TriggerError
 from connectors.jstext import UNDEFINED, double, is_number, kind, length, look_up, number_text, to_number, to_text
@@ -42,45 +42,19 @@ MAX_CONDITIONS = 1_000
 
 OBJECTS = frozenset({"properties", "traits", "context", "integrations"})
 TEXTS = frozenset(
-    [
-        "type",
-        "event",
-        "name",
-        "userId",
-        "anonymousId",
-        "messageId",
-        "groupId",
-        "previousId",
-        "channel",
-        "category",
-        "version",
-        "writeKey",
-        "projectId",
-        "timestamp",
-        "originalTimestamp",
-        "sentAt",
-        "receivedAt",
-    ]
+    {"type", "event", "name", "userId", "anonymousId", "messageId", "groupId", "previousId", "channel", "category"}
+    | {"version", "writeKey", "projectId", "timestamp", "originalTimestamp", "sentAt", "receivedAt"}
 )
 _AS_TEXT = frozenset({"type", "event"})  # fields whose values Segment always compares as text, null included
 _AS_TEXT_OR_NULL = frozenset({"name"})
 _AS_TEXT_BOOL_OR_NULL = frozenset({"userId"})
 
 _UNARY = frozenset({"exists", "not_exists", "is_true", "is_false"})
-_INFIX = frozenset(
-    [
-        "contains",
-        "not_contains",
-        "starts_with",
-        "not_starts_with",
-        "ends_with",
-        "not_ends_with",
-        "number_equals",
-        "number_not_equals",
-    ]
+_ABOUT_TEXT = frozenset(
+    {"contains", "not_contains", "starts_with", "not_starts_with", "ends_with", "not_ends_with", "match", "not_match"}
 )
+_INFIX = (_ABOUT_TEXT - {"match", "not_match"}) | {"number_equals", "number_not_equals"}
 _SYMBOLS = frozenset({"=", "!=", "<", "<=", ">", ">="})
-_ABOUT_TEXT = frozenset(o for o in _INFIX if not o.startswith("number")) | {"match", "not_match"}
 
 Test = Callable[[Any], bool]
 
@@ -321,12 +295,12 @@ class _Parser:
         self.at += 1
         return token
 
-    def fail(self, message: str, token: _Token | None = None) -> NoReturn:
-        raise TriggerError(message, (token or self.token).start)
+    def fault(self, message: str, token: _Token | None = None) -> TriggerError:
+        return TriggerError(message, (token or self.token).start)
 
     def expect(self, symbol: str, message: str) -> None:
         if self.token.kind != symbol:
-            self.fail(message)
+            raise self.fault(message)
         self.take()
 
     def source(self, start: int) -> str:
@@ -342,23 +316,21 @@ class _Parser:
             return Group("all", ())
         root = self.level(0)
         if self.token.kind == ")":
-            self.fail("This parenthesis closes nothing; remove it, or open one before.")
+            raise self.fault("This parenthesis closes nothing; remove it, or open one before.")
         if self.token.kind:
-            self.fail('Between two conditions comes "and" or "or".')
+            raise self.fault('Between two conditions comes "and" or "or".')
         return root
 
     def level(self, depth: int) -> Part:
         if depth > MAX_DEPTH:
-            self.fail(f"Parentheses nest at most {MAX_DEPTH} deep.")
+            raise self.fault(f"Parentheses nest at most {MAX_DEPTH} deep.")
         start = self.token.start
         parts = [self.part(depth)]
         join = ""
         while self.token.kind == "," or self.word("and", "or"):
             word = "or" if self.word("or") else "and"
             if join and word != join:
-                self.fail(
-                    '"and" and "or" side by side can be read two ways; put parentheses around what belongs together.'
-                )
+                raise self.fault('"and" and "or" side by side can be read two ways; put parentheses where they belong.')
             join = word
             self.take()
             parts.append(self.part(depth))
@@ -372,7 +344,7 @@ class _Parser:
         if self.token.kind == "(":
             self.take()
             if self.token.kind == ")":
-                self.fail("These parentheses are empty; put a condition in them or remove them.")
+                raise self.fault("These parentheses are empty; put a condition in them or remove them.")
             inner = self.level(depth + 1)
             self.expect(")", "A closing parenthesis is missing here.")
             return inner
@@ -385,20 +357,18 @@ class _Parser:
         if self.token.kind == "(":
             return Group("none", (self.part(depth),), self.source(start))
         if self.token.kind not in {"word", "path"}:
-            self.fail(
-                "After ! comes a condition in parentheses, contains(…), match(…) or a field that is true or false."
-            )
+            raise self.fault("After ! comes a parenthesis, contains(…), match(…) or a field that is true or false.")
         part = self.condition()
         if part.operator in {"contains", "match"} and self.text[start + 1 :].lstrip().startswith(part.operator):
             return Condition(part.operand, "not_" + part.operator, part.value, self.source(start))
         if part.operator == "is_true" and self.tokens[self.at - 1].value != "is_true":
             return Group("none", (part,), self.source(start))
-        self.fail("Put what ! negates in parentheses.", self.tokens[self.at - 1])
+        raise self.fault("Put what ! negates in parentheses.", self.tokens[self.at - 1])
 
     def condition(self) -> Condition:
         self.conditions += 1
         if self.conditions > MAX_CONDITIONS:
-            self.fail(f"A trigger has at most {MAX_CONDITIONS} conditions.")
+            raise self.fault(f"A trigger has at most {MAX_CONDITIONS} conditions.")
         start = self.token.start
         operand, operator, value = self.comparison()
         return Condition(operand, operator, value, self.source(start))
@@ -407,7 +377,7 @@ class _Parser:
         if self.token.kind in {"text", "number"}:
             value = self.take().value
             if not self.word("in"):
-                self.fail("A condition starts with a field, such as type, event or properties.total.")
+                raise self.fault("A condition starts with a field, such as type, event or properties.total.")
             self.take()
             return self.operand(), "includes", value
         if self.word("contains", "match") and self.tokens[self.at + 1].kind == "(":
@@ -432,22 +402,22 @@ class _Parser:
         if token.kind in {"", ")", ","} or self.word("and", "or"):
             return "is_true", None
         if token.kind == "word":
-            self.fail(
-                f'"{token.value}" is not an operator; use =, !=, <, <=, >, >=, contains, starts_with, ends_with, exists.'
+            raise self.fault(
+                f'"{token.value}" is not an operator; use =, !=, <, <=, >, >=, contains, starts_with, exists.'
             )
-        self.fail("An operator is missing here, such as = or !=.")
+        raise self.fault("An operator is missing here, such as = or !=.")
 
     def function(self) -> tuple[Operand, str, Any]:
         name = self.take().value
         self.take()
         if self.token.kind == ")":
-            self.fail(f"{name}() is missing a 1st argument, the field.")
+            raise self.fault(f"{name}() is missing a 1st argument, the field.")
         operand = self.operand()
         self.expect(",", f"{name}() is missing a comma and a 2nd argument, the text to look for.")
         token = self.token
         value = self.value()
         if name == "match" and (token.kind != "text" or not value):
-            self.fail('The pattern of match() is a text, such as "Order *".', token)
+            raise self.fault('The pattern of match() is a text, such as "Order *".', token)
         self.expect(")", f"The closing parenthesis of {name}() is missing here.")
         return operand, *_rewrite(operand, name, value)
 
@@ -457,30 +427,32 @@ class _Parser:
             self.take()
             inner = self.operand()
             if len(inner.functions) >= MAX_DEPTH:
-                self.fail(f"Functions nest at most {MAX_DEPTH} deep.", token)
+                raise self.fault(f"Functions nest at most {MAX_DEPTH} deep.", token)
             self.expect(")", f"The closing parenthesis of {token.value}() is missing here.")
             return Operand(inner.keys, (*inner.functions, token.value))
         if token.kind == "word" and token.value in TEXTS:
             return Operand((token.value,))
         if token.kind == "word" and token.value in OBJECTS:
-            self.fail(f"{token.value} is an object; name a member of it, such as {token.value}.plan.", token)
+            raise self.fault(f"{token.value} is an object; name a member of it, such as {token.value}.plan.", token)
         if token.kind == "path" and token.value and token.value[0] in OBJECTS:
             if len(token.value) == 1:
-                self.fail("This path names no member.", token)
+                raise self.fault("This path names no member.", token)
             return Operand(token.value)
-        self.fail(_no_field(token), token)
+        raise self.fault(_no_field(token), token)
 
     def value(self) -> Any:
         token = self.token
         if token.kind in {"text", "number"}:
             return self.take().value
         if token.kind == "path":
-            self.fail("A field is compared with a value, not with another field; quote the value if it is a text.")
+            raise self.fault("A field is compared with a value, not with a field; quote the value if it is a text.")
         if token.kind != "word" or token.value in {"and", "or"}:
-            self.fail("A value is missing here: a text in quotes, a number, true, false or null.")
+            raise self.fault("A value is missing here: a text in quotes, a number, true, false or null.")
         self.take()
         if self.token.kind == "(":
-            self.fail("A field is compared with a value, not with a function; quote the value if it is a text.", token)
+            raise self.fault(
+                "A field is compared with a value, not a function; quote the value if it is a text.", token
+            )
         return _Bare(token.value)
 
     def list(self) -> tuple[Any, ...]:
@@ -511,9 +483,7 @@ def _no_field(token: _Token) -> str:
     if token.kind == "word" and token.value == "not":
         return '"not" is written ! directly before contains(…), match(…) or a parenthesis.'
     if token.kind == "word":
-        return (
-            f'An event has no field "{token.value}"; perhaps properties.{token.value} or traits.{token.value} is meant.'
-        )
+        return f'An event has no field "{token.value}"; perhaps properties.{token.value} is meant, or traits.'
     if token.kind == "path" and token.value and token.value[0] in TEXTS:
         return f"{token.value[0]} is a plain value and has no members."
     if token.kind == "path":
