@@ -74,6 +74,8 @@ class Destination(Configured):
         return self.definition.settings
 
     def clean(self) -> None:
+        if self.account_id is None:
+            return
         if self.account.brand_id != self.brand_id:
             raise ValidationError({"account": "This account belongs to another brand."})
         if not self.definition.sends_to_source:

@@ -73,6 +73,8 @@ class Mapping(Named):
 
     def clean(self) -> None:
         """Refuse, field by field, what delivery would otherwise stumble over."""
+        if self.source_id is None or self.destination_id is None:
+            return
         if self.source.brand_id != self.destination.brand_id:
             raise ValidationError({"destination": "Source and destination belong to different brands."})
         try:

@@ -94,6 +94,8 @@ class Source(Named):
     def clean(self) -> None:
         if self.account is None:
             return
+        if self.brand_id is None:
+            self.brand = self.account.brand
         if self.account.brand_id != self.brand_id:
             raise ValidationError({"account": "This account belongs to another brand."})
         if not self.account.definition.sends_to_source:
