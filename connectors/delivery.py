@@ -145,7 +145,7 @@ def call_for(row: Claimed, event: dict[str, Any]) -> Call:
     """The delivery as `perform` sees it; its key comes from the row's identity alone, so every attempt has the same."""
     identity = struct.pack(">5q", row.event, row.mapping, row.replay, row.run, row.step)
     key = uuid.UUID(bytes=blake2b(identity, digest_size=16, person=b"delivery").digest())
-    return Call(key=str(key), memo=dict(row.memo or {}), event=event)
+    return Call(key=str(key), memo=row.memo, event=event)
 
 
 def context_for(version: Version, event: int) -> Context:

@@ -5,6 +5,7 @@ A task is told where to look, never what to do. Any of them may run twice, or ne
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -103,10 +104,8 @@ def publish(lane: int) -> None:
 
 
 def _unring(lane: int) -> None:
-    try:
+    with contextlib.suppress(redis.RedisError):
         _redis().delete(f"switchyard:bell:{lane}")
-    except redis.RedisError:
-        pass
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
@@ -28,10 +29,9 @@ def text(value: str, secrets: Iterable[str]) -> str:
 def body(value: bytes, secrets: Iterable[str]) -> bytes:
     """The bytes without any of the secrets, as they are or as JSON writes them."""
     for secret in secrets:
-        plain = secret.encode()
-        for form in {plain, secret.encode("unicode_escape").replace(b'"', b'\\"'), quote(secret, safe="").encode()}:
-            if form in value:
-                value = value.replace(form, MASK.encode())
+        written = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, safe=""))
+        for form in {secret, *written}:
+            value = value.replace(form.encode(), MASK.encode())
     return value
 
 

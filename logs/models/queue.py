@@ -41,7 +41,7 @@ class Claimed:
     cause: int
     attempts: int
     claims: int
-    memo: dict[str, Any] | None
+    memo: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -84,7 +84,8 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         """
         with connection.cursor() as cursor:
             cursor.execute(_CLAIM, {"lane": lane, "n": n, "token": token, "lease": lease, "small": SMALL_CLAIM})
-            return sorted((Claimed(*row) for row in cursor.fetchall()), key=lambda row: (row.rank, row.id))
+            rows = [Claimed(*row, memo=json.loads(memo) if memo else {}) for *row, memo in cursor.fetchall()]
+        return sorted(rows, key=lambda row: (row.rank, row.id))
 
     def renew(self, lane: int, rows: Sequence[Claimed], token: int, lease: float) -> set[int]:
         """Hold on to the rows for another lease; returns the ids that are still ours."""
