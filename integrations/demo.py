@@ -63,10 +63,10 @@ def run(port: int, *, once: bool) -> int:
     with ExitStack() as stack:
         stack.enter_context(_alone())
         _must_be_free(port)
-        sandbox_port = _free_port()
+        sandbox_port = free_port()
         _say("Starting PostgreSQL and Valkey")
         urls = stack.enter_context(embedded.servers(BUILD))
-        os.environ |= environment(urls, sandbox_port)
+        os.environ |= environment(urls, sandbox_port, embedded.secret_keys(BUILD))
         _say("Bringing the database up to date")
         _bring_up_to_date(urls)
         from integrations import demo_brand  # its models need Django set up
@@ -108,7 +108,7 @@ def run(port: int, *, once: bool) -> int:
 # What the processes are, and what they are told
 
 
-def programs(port: int, sandbox_port: int) -> dict[str, list[str]]:
+def programs(port: int, sandbox_port: int, run: Path = RUN) -> dict[str, list[str]]:
     """Name → command, in the order of starting; they stop in the opposite order. The tests start the same ones."""
     here = Path(sys.prefix) / "bin"
     python, manage = str(here / "python"), str(BASE / "manage.py")
@@ -118,17 +118,17 @@ def programs(port: int, sandbox_port: int) -> dict[str, list[str]]:
     return {
         "sandbox": [python, manage, "sandbox", "--host", HOST, "--port", str(sandbox_port)],
         "worker": [*celery, "worker", *threads],
-        "beat": [*celery, "beat", "--schedule", str(RUN / "beat"), "--pidfile", ""],
+        "beat": [*celery, "beat", "--schedule", str(run / "beat"), "--pidfile", ""],
         "web": [str(here / "granian"), "--host", HOST, "--port", str(port), "--blocking-threads", "8", *application],
     }
 
 
-def environment(urls: Mapping[str, str], sandbox_port: int) -> dict[str, str]:
+def environment(urls: Mapping[str, str], sandbox_port: int, keys: Mapping[str, str]) -> dict[str, str]:
     """What the processes are told: servers, keys, and that the vendors' hosts are to be found at the sandbox."""
     sandbox = f"{HOST}:{sandbox_port}"
     return {
         **urls,
-        **embedded.secret_keys(BUILD),
+        **keys,
         "DJANGO_SETTINGS_MODULE": "integrations.settings",
         "SWITCHYARD_SEND_ROUTES": ",".join(f"{host}=http://{sandbox}" for host in VENDORS),
         "SWITCHYARD_SEND_ALLOWED": sandbox,
@@ -214,7 +214,7 @@ def _must_be_free(port: int) -> None:
             ) from None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
