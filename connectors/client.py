@@ -428,7 +428,7 @@ def _encoded(json: Any, data: bytes | str | Mapping[str, Any] | None, where: str
     if json is not None:
         try:
             return msgspec.json.encode(json), "application/json"
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise Rejected(f"{where} was not sent: the payload cannot be written as JSON: {error}") from None
     if isinstance(data, Mapping):
         return urlencode(data).encode(), "application/x-www-form-urlencoded"

@@ -90,7 +90,7 @@ class Batch:
         for i, payload in enumerate(payloads):
             try:
                 room = len(msgspec.json.encode(payload)) + 1
-            except (TypeError, ValueError, OverflowError, RecursionError):  # cannot be sent: it must not take others along
+            except (TypeError, ValueError, RecursionError):  # cannot be sent: it must not take others along
                 groups.append([i])
                 continue
             alike = msgspec.json.encode([payload.get(name) for name in (*self.by, self.size)])
