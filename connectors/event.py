@@ -545,7 +545,7 @@ def _check_shape(root: Any) -> None:
                 for key in value:
                     if len(key.encode(errors="surrogatepass")) > MAX_KEY:
                         raise EventError(
-                            "bad_request", f"The key {_shown(key[:40])}... is over {MAX_KEY} bytes. Shorten it."
+                            "bad_request", f"The key {_shown(key)[:40]}... is over {MAX_KEY} bytes. Shorten it."
                         )
                 below.extend(value.values())
             elif isinstance(value, list):

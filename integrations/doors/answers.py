@@ -147,6 +147,7 @@ def _note(visit: Visit, refused: Refused) -> None:
         body=visit.body,
         headers=visit.headers,
         started=visit.started,
+        key=visit.key,
         events=refused.events,
     )
 

@@ -33,7 +33,7 @@ def normal(raw: dict[str, Any], kind: str = "batch", envelope: dict[str, Any] | 
 
 
 def too_long(letter: str) -> str:
-    return f'The key "{letter * 40}"... is over 512 bytes. Shorten it.'
+    return f'The key "{letter * 39}... is over 512 bytes. Shorten it.'
 
 
 def refusal(raw: Any, kind: str = "batch") -> tuple[str, str]:
@@ -272,7 +272,7 @@ class TestRefusals:
             (
                 {"properties": {'"' * 513: 1}},
                 "bad_request",
-                too_long(r"\""),
+                'The key "' + r"\"" * 19 + "\\... is over 512 bytes. Shorten it.",
             ),
             ({"properties": {"ü" * 257: 1}}, "bad_request", too_long("ü")),
         ],
