@@ -9,8 +9,8 @@ can be moved between the two. Beyond it there is one directive of ours:
 
     {"@random": "uuid"}     a made value: the same in preview, every attempt and every replay of one event and mapping
 
-Known differences: no JavaScript prototypes (`$.constructor` is just a missing member), and there are budgets, for the
-size of a mapping and for what resolving one event may make.
+Known differences: `@liquid` is refused; no JavaScript prototypes (`$.constructor` is just a missing member); there are
+budgets, for the size of a mapping and for what resolving one event may make.
 """
 
 from __future__ import annotations
@@ -263,6 +263,10 @@ def _object_with(required: dict[str, _Check], optional: dict[str, _Check] | None
     return check
 
 
+def _liquid(node: Any, path: Path) -> Iterator[str]:
+    yield _say(path, "asks for Liquid, which is not run here; use @template, @case, @if or @replace instead")
+
+
 def _object_of_mappings(node: Any, path: Path) -> Iterator[str]:
     if _type(node) != "object":
         yield _should_be(path, "an object", node)
@@ -304,6 +308,7 @@ _CHECKS: dict[str, _Check] = {
     "@merge": _object_with({"objects": _array_of_objects}, {"direction": _one_of("left", "right")}),
     "@transform": _object_with({"apply": _object_or_directive, "mapping": _object_or_directive}),
     "@excludeWhenNull": _raw_or_directive,
+    "@liquid": _liquid,
     "@random": _one_of("uuid"),
 }
 

@@ -482,6 +482,8 @@ def _plain(value: Any) -> Any:
 def _no_field(token: _Token) -> str:
     if token.kind == "word" and token.value == "not":
         return '"not" is written ! directly before contains(…), match(…) or a parenthesis.'
+    if token.kind == "word" and token.value in {"and", "or"}:
+        return f'A condition is missing before "{token.value}".'
     if token.kind == "word":
         return f'An event has no field "{token.value}"; perhaps properties.{token.value} is meant, or traits.'
     if token.kind == "path" and token.value and token.value[0] in TEXTS:

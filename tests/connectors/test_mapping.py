@@ -1,0 +1,153 @@
+"""Mappings resolve as Segment's do, make nothing up, and keep within their budgets."""
+
+import copy
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors import mapping
+from connectors.errors import MappingError
+from connectors.mapping import UNDEFINED, Context
+from tests.connectors import vectors
+
+
+def outcome(row: dict[str, Any]) -> tuple[Any, list[str] | None]:
+    """The output or the messages. The batch form is ours event by event."""
+    events = row.get("payloads", row.get("payload", UNDEFINED))
+    before = copy.deepcopy(events)
+    try:
+        compiled = mapping.compile(row["mapping"])
+        if "payloads" not in row:
+            return compiled.resolve(events), None
+        if not isinstance(events, list):
+            return None, ["data must be an array, got object"]
+        return [compiled.resolve(event) for event in events], None
+    except MappingError as error:
+        return None, list(error.messages)
+    finally:
+        assert events == before
+
+
+def compare(row: dict[str, Any]) -> str:
+    output, messages = outcome(row)
+    if "error" in row:
+        wanted = row["error"].get("messages") or [row["error"]["message"]]
+        return "equal" if messages == wanted else "different"
+    if messages is not None:
+        return "different"
+    if row.get("output_undefined"):
+        return "equal" if output is UNDEFINED else "different"
+    return "equal" if vectors.same_json(output, row["output"]) else "different"
+
+
+@pytest.mark.parametrize("name", ["mapping", "mapping_fuzz"])
+def test_every_result_and_every_message_is_segments_or_reviewed(name: str) -> None:
+    report = vectors.run(name, compare)
+
+    assert report.wrong == []
+
+
+def test_a_made_value_is_the_same_each_time_and_differs_by_event_brand_and_place() -> None:
+    compiled = mapping.compile({"a": {"@random": "uuid"}, "b": {"@random": "uuid"}})
+
+    first = compiled.resolve({"type": "track"}, Context(seed=b"brand", identity=b"1:7"))
+
+    assert first == compiled.resolve({"type": "page"}, Context(seed=b"brand", identity=b"1:7"))
+    assert str(UUID(first["a"])) == first["a"]
+    assert first["a"] != first["b"]
+    assert first["a"] != compiled.resolve({}, Context(seed=b"brand", identity=b"2:7"))["a"]
+    assert first["a"] != compiled.resolve({}, Context(seed=b"other", identity=b"1:7"))["a"]
+
+
+def test_each_item_has_a_made_value_of_its_own() -> None:
+    compiled = mapping.compile({"list": {"@arrayPath": ["$.items", {"id": {"@random": "uuid"}}]}})
+
+    made = compiled.resolve({"items": [{}, {}]})["list"]
+
+    assert made[0]["id"] != made[1]["id"]
+
+
+def test_liquid_is_refused_when_the_mapping_is_saved() -> None:
+    with pytest.raises(MappingError) as caught:
+        mapping.compile({"a": {"@liquid": "{{ userId }}"}})
+
+    assert caught.value.messages == (
+        "/a/@liquid asks for Liquid, which is not run here; use @template, @case, @if or @replace instead.",
+    )
+
+
+def test_a_mapping_that_multiplies_an_event_without_end_is_stopped() -> None:
+    double: Any = {"s": {"@template": "{{s}}{{s}}"}}
+    for _ in range(40):
+        double = {"s": {"@template": "{{s}}{{s}}"}, "t": {"@transform": {"apply": double, "mapping": double}}}
+        if len(json.dumps(double)) > 50_000:
+            break
+
+    with pytest.raises(MappingError, match="more than"):
+        mapping.compile(double).resolve({"s": "x" * 30_000})
+
+
+def nested(depth: int) -> dict[str, Any]:
+    node: Any = 1
+    for _ in range(depth):
+        node = {"a": node}
+    assert isinstance(node, dict)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (nested(101), "A mapping nests at most 100 deep."),
+        ({"a": [0] * 5_000}, "A mapping has at most 5,000 members."),
+    ],
+)
+def test_a_mapping_beyond_its_size_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        mapping.compile(fields)
+
+    assert caught.value.messages == (message,)
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("a{}$.", max_size=6)
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+paths = st.sampled_from(["$.a", "$.a.b", "$.b[0]", "c", ".", "$.", "$", "a['b']", "x..y"])
+DIRECTIVES = ["path", "template", "literal", "if", "case", "replace", "arrayPath", "json", "flatten", "merge"]
+DIRECTIVES += ["transform", "excludeWhenNull", "random", "nope"]
+OPTIONS = ["exists", "blank", "then", "else", "value", "operator", "pattern", "replacement", "mode", "separator"]
+OPTIONS += ["objects", "direction", "apply", "mapping", "ignorecase", "global", "a"]
+words = st.sampled_from(["lower", "upper", "encode", "decode", "left", "right", ".", "uuid", "{{a}}", "{{{ $.b }}}"])
+mappings = st.recursive(
+    documents | paths | words,
+    lambda inner: (
+        st.dictionaries(st.sampled_from(DIRECTIVES).map("@".__add__), inner, min_size=1, max_size=1)
+        | st.dictionaries(st.sampled_from(OPTIONS), inner, max_size=5)
+        | st.lists(inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(fields=mappings, event=st.dictionaries(st.sampled_from("abc"), documents) | documents)
+def test_no_mapping_and_no_event_break_the_engine(fields: Any, event: Any) -> None:
+    before = copy.deepcopy(event), copy.deepcopy(fields)
+
+    output, messages = outcome({"mapping": fields, "payload": event})
+
+    assert messages is None or (messages and all(messages))
+    assert output is UNDEFINED or json.loads(json.dumps(output)) == output
+    assert (event, fields) == before
