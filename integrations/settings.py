@@ -1,8 +1,10 @@
 """All settings: environment in, sensible start values, one line of comment per knob."""
 
 from pathlib import Path
+from typing import Any
 
 import environ
+from django.urls import reverse_lazy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -99,3 +101,39 @@ LOGIN_URL = "/admin/login/"
 SEND_ROUTES = env.dict("SWITCHYARD_SEND_ROUTES", default={})  # operators: host pattern=origin to send to instead
 SEND_ALLOWED = env.list("SWITCHYARD_SEND_ALLOWED", default=[])  # operators: address:port allowed beside public ones
 SEND_DEADLINE = env.float("SWITCHYARD_SEND_DEADLINE", default=15.0)  # seconds one request to a vendor may take in all
+
+
+def _menu(title: str, *items: tuple[str, str, str]) -> dict[str, Any]:
+    """A section of the admin's menu; an item is (title, icon, page)."""
+    links = [{"title": name, "icon": icon, "link": reverse_lazy(f"admin:{page}")} for name, icon, page in items]
+    return {"title": title, "separator": True, "items": links}
+
+
+UNFOLD = {
+    "SITE_TITLE": "Switchyard",
+    "SITE_HEADER": "Switchyard",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "navigation": [
+            _menu(
+                "Flow",
+                ("Sources", "sensors", "integrations_source_changelist"),
+                ("Mappings", "alt_route", "integrations_mapping_changelist"),
+                ("Destinations", "outbound", "integrations_destination_changelist"),
+            ),
+            _menu(
+                "Logins at vendors",
+                ("Accounts", "key", "integrations_account_changelist"),
+                ("Workspaces", "workspaces", "integrations_workspace_changelist"),
+            ),
+            _menu(
+                "Brand",
+                ("Brands", "storefront", "integrations_brand_changelist"),
+                ("People", "group", "integrations_membership_changelist"),
+                ("Audit", "policy", "integrations_auditentry_changelist"),
+                ("Log-ins", "badge", "auth_user_changelist"),
+            ),
+        ]
+    },
+}

@@ -79,4 +79,4 @@ class Configured(Named):
 
     def open_settings(self) -> dict[str, Any]:
         """Plain and secret settings together; never log or print them."""
-        return self.settings | secrets.open_all(self.secrets_kind, [self.pk])[self.pk]
+        return {**self.settings, **secrets.open_all(self.secrets_kind, [self.pk])[self.pk]}

@@ -1,0 +1,95 @@
+"""Brands, the people in them, and who saw which key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from integrations import scoping
+from integrations.admin.site import BrandScopedAdmin, ReadOnlyAdmin, ScopedFilter, site
+from integrations.models import AuditEntry, Brand, Membership
+
+Role = Membership.Role
+
+
+@admin.register(Brand, site=site)
+class BrandAdmin(BrandScopedAdmin):
+    """Administrators rename their brand; only operators make and remove brands."""
+
+    editors = (Role.ADMINISTRATOR,)
+    list_display = ("name", "people")
+    search_fields = ("name",)
+    fields = ("name",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return scoping.is_operator(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scoping.is_operator(request.user)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("memberships__user")
+
+    @admin.display(description="people")
+    def people(self, brand: Brand) -> str:
+        return ", ".join(sorted(str(membership.user) for membership in brand.memberships.all()))
+
+
+@admin.register(Membership, site=site)
+class MembershipAdmin(BrandScopedAdmin):
+    editors = (Role.ADMINISTRATOR,)
+    list_display = ("user", "brand", "role")
+    list_filter = (("brand", ScopedFilter), "role")
+    list_select_related = ("user", "brand")
+    fields = ("user", "brand", "role")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("user", "brand") if obj else ()
+
+
+@admin.register(User, site=site)
+class PersonAdmin(BrandScopedAdmin, UserAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """Log-ins, for operators. What a person may do follows from their roles in brands, and from nothing here."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_staff", "is_superuser", "is_active")
+    filter_horizontal = ()
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("May log in", {"fields": ("is_active", "is_staff", "is_superuser")}),
+    )
+    add_fieldsets = ((None, {"fields": ("username", "password1", "password2", "is_staff")}),)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return UserAdmin.get_form(self, request, obj, change=change, **kwargs)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return scoping.is_operator(request.user)
+
+    has_add_permission = has_view_permission
+    has_change_permission = has_view_permission
+    has_delete_permission = has_view_permission
+
+
+@admin.register(AuditEntry, site=site)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """For administrators: keys that were shown or rotated."""
+
+    list_display = ("at", "user_name", "action", "object_label", "address")
+    list_filter = ("action",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return scoping.scope(super().get_queryset(request), request.user, Role.ADMINISTRATOR)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is None:
+            return scoping.has_role(request.user, Role.ADMINISTRATOR)
+        return scoping.is_administrator(request.user, obj.brand)
