@@ -13,14 +13,12 @@ import secrets
 import struct
 import threading
 import time
-import uuid
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -35,6 +33,7 @@ from connectors.errors import Broken, DeliveryError, SwitchyardError
 from connectors.mapping import Context
 from logs import door, ids, redact
 from logs import models as logs
+from logs.models.delivery import identifier
 from logs.models.queue import DECIDE_LANE, MAX_CLAIMS, Claimed, Outcome
 from logs.verdict import Status
 
@@ -143,9 +142,8 @@ def stored_events(wanted: Iterable[int]) -> dict[int, dict[str, Any]]:
 
 def call_for(row: Claimed, event: dict[str, Any]) -> Call:
     """The delivery as `perform` sees it; its key comes from the row's identity alone, so every attempt has the same."""
-    identity = struct.pack(">5q", row.event, row.mapping, row.replay, row.run, row.step)
-    key = uuid.UUID(bytes=blake2b(identity, digest_size=16, person=b"delivery").digest())
-    return Call(key=str(key), memo=row.memo, event=event)
+    key = identifier(row.event, row.mapping, row.replay, row.run, row.step)
+    return Call(key=key, memo=row.memo, event=event)
 
 
 def context_for(version: Version, event: int) -> Context:

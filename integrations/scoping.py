@@ -24,6 +24,7 @@ from integrations.models import (
     SourceKey,
     Workspace,
 )
+from logs import models as logs
 
 Role = Membership.Role
 Person = AbstractBaseUser | AnonymousUser
@@ -43,6 +44,8 @@ PATHS: dict[type[Model], str] = {
     MappingVersion: "mapping__source__brand",
     AuditEntry: "brand",
     User: "memberships__brand",
+    logs.Inbound: "brand",
+    logs.Delivery: "brand",
 }
 """From each model to the id of its brand. A model that is not here is seen by operators only."""
 

@@ -123,6 +123,11 @@ UNFOLD = {
                 ("Destinations", "outbound", "integrations_destination_changelist"),
             ),
             _menu(
+                "Logs",
+                ("Inbound log", "call_received", "logs_inbound_changelist"),
+                ("Outbound log", "call_made", "logs_delivery_changelist"),
+            ),
+            _menu(
                 "Logins at vendors",
                 ("Accounts", "key", "integrations_account_changelist"),
                 ("Workspaces", "workspaces", "integrations_workspace_changelist"),

@@ -265,6 +265,23 @@ class Migration(migrations.Migration):
                         ("memo", models.JSONField(null=True)),
                     ],
                 ),
+                migrations.CreateModel(
+                    name="Inbound",
+                    fields=[
+                        ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                        ("brand", models.BigIntegerField()),
+                        ("source", models.BigIntegerField()),
+                        ("type", models.TextField()),
+                        ("name", models.TextField()),
+                        ("customer", models.TextField()),
+                        ("anonymous", models.BooleanField()),
+                        ("identifier", models.TextField()),
+                        ("kept", models.BooleanField()),
+                        ("status", models.SmallIntegerField()),
+                        ("error", models.TextField()),
+                    ],
+                    options={"managed": False},
+                ),
             ],
         ),
     ]

@@ -202,3 +202,14 @@ CREATE TABLE logs_bookhour (
     line smallint NOT NULL,
     PRIMARY KEY (brand, hour, source, mapping, line)
 );
+
+-- The inbound log: every event that was kept, and every request of which something was refused.
+CREATE VIEW logs_inbound AS
+SELECT id, brand, source, type, name, customer, anonymous, message_id AS identifier, true AS kept,
+       200::smallint AS status, ''::text AS error
+FROM logs_event
+UNION ALL
+SELECT id, brand, source, kind, '', '', false, '', false, status,
+       CASE WHEN accepted + duplicates > 0 THEN refused || ' of ' || accepted + duplicates + refused || ' refused: '
+            ELSE '' END || code || ': ' || message
+FROM logs_request WHERE refused > 0;

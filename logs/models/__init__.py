@@ -4,6 +4,7 @@ from logs.models.books import BookDelta, BookHour
 from logs.models.delivery import Delivery
 from logs.models.event import Decision, Event, RuleSet, Seen
 from logs.models.exchange import Exchange
+from logs.models.inbound import Inbound
 from logs.models.label import Label
 from logs.models.lane import CustomerState, Lane
 from logs.models.queue import Queue, Waiting
@@ -17,6 +18,7 @@ __all__ = [
     "Delivery",
     "Event",
     "Exchange",
+    "Inbound",
     "Label",
     "Lane",
     "Queue",

@@ -11,6 +11,12 @@ from logs import ids
 from logs.verdict import Cause, Status
 
 
+def identifier(event: int, mapping: int, replay: int = 0, run: int = 0, step: int = 0) -> str:
+    """The idempotency key of a delivery: the same on every attempt, and telling which delivery it is."""
+    more = f"-{replay}-{run}-{step}" if replay or run or step else ""
+    return f"{event}-{mapping}{more}"
+
+
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def last(self) -> DeliveryQuerySet:  # type: ignore[override]
         """Only the newest attempt of each delivery: one row is one event's delivery."""
@@ -23,6 +29,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             id__gt=OuterRef("id"),
         )
         return self.filter(~Exists(later))
+
+    def identified(self, identifier: str) -> DeliveryQuerySet:
+        """The attempts under an idempotency key; none if it is no key of ours."""
+        parts = identifier.strip().split("-")
+        if len(parts) not in (2, 5) or not all(part.isdecimal() and len(part) < 20 for part in parts):
+            return self.none()
+        event, mapping, replay, run, step = [*map(int, parts), 0, 0, 0][:5]
+        return self.filter(event=event, mapping=mapping, replay=replay, run=run, step=step)
 
     def attempts_of(self, delivery: Delivery) -> DeliveryQuerySet:
         """Every attempt of the same delivery, oldest first."""
@@ -65,6 +79,10 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"Attempt {self.attempt} of event {self.event}"
+
+    @property
+    def identifier(self) -> str:
+        return identifier(self.event, self.mapping, self.replay, self.run, self.step)
 
     @property
     def at(self) -> datetime:
