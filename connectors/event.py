@@ -116,7 +116,7 @@ def written_keys(body: bytes) -> list[str]:
 
 
 def load(chunk: bytes, *, kind: str, envelope: dict[str, Any] | None, received_at: datetime, message_id: str) -> Event:
-    """The event of a stored slice, the same as when it came in. Raises EventError for bytes `parse` would refuse."""
+    """The event of a stored slice, the same as when it came in. Raises EventError for bytes that hold no event."""
     return normalize(
         _decode_object(chunk), kind=kind, envelope=envelope, received_at=received_at, message_id=message_id
     )
@@ -443,9 +443,10 @@ def _envelope(members: dict[str, bytes]) -> dict[str, Any]:
             continue
         if not _is_plain(chunk):
             _check_shape(value)
-        if not isinstance(value, str if key == "sentAt" else dict):
-            wanted = "a time" if key == "sentAt" else "an object"
-            raise EventError("bad_request", f"The batch's {key} is {_shown(value)}; {wanted} belongs there.")
+        if key == "sentAt" and not isinstance(value, str):
+            continue  # as an event's own that can't be read: nothing is corrected
+        if key != "sentAt" and not isinstance(value, dict):
+            raise EventError("bad_request", f"The batch's {key} is {_shown(value)}; an object belongs there.")
         envelope[key] = _mended(value, _UNSTORABLE) if b"\\u0000" in chunk else value
     return envelope
 

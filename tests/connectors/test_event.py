@@ -136,7 +136,6 @@ class TestFinding:
             (b'{"batch":{}}', "bad_request", "batch is no array; an array of events belongs there."),
             (b'{"batch":[]}', "empty_batch", "The batch holds no events."),
             (b'{"batch":[1],"context":[]}', "bad_request", "The batch's context is an array; an object belongs there."),
-            (b'{"batch":[1],"sentAt":5}', "bad_request", "The batch's sentAt is 5; a time belongs there."),
             (
                 b'{"batch":[1],"context":{"a":"' + b"x" * 33_000 + b'"}}',
                 "bad_request",
@@ -155,6 +154,11 @@ class TestFinding:
 
         assert caught.value.code == code
         assert message in caught.value.message
+
+    def test_a_sent_at_that_is_no_time_corrects_nothing_and_costs_no_event(self):
+        parsed = event.parse(body(TRACK, sentAt={"at": "noon"}), "batch")
+
+        assert (len(parsed.items), parsed.envelope) == (1, {})
 
     def test_the_write_key_of_a_batch_is_the_one_at_its_top(self):
         assert event.parse(body({**TRACK, "writeKey": "other"}, writeKey="k1"), "batch").write_key == "k1"
