@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectors import jsdate
 from connectors.errors import Fault, PayloadError
 from connectors.jstext import UNDEFINED, double, is_number, number_text, to_json, to_number, to_text
-
-if TYPE_CHECKING:
-    from connectors.definitions import InputField
 
 MAX_DEPTH = 100
 
@@ -33,14 +30,16 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "datetime": ("string", "number"),
     "object": ("object",),
 }
+_EXACT: dict[str, type] = {"string": str, "boolean": bool, "object": dict}
 _PASSED_THROUGH = "dynamicAuthSettings"
 
 
-def clean(fields: Sequence[InputField] | Mapping[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
+def clean(fields: Sequence[Any] | Mapping[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
     """The payload as the fields ask for it, a new object; raises PayloadError naming every field at fault.
 
-    `fields` are InputFields or their dict form, `{name: {"label": …, "type": …, "required": …}}`. Free-form objects are
-    handed on as they are, shared with the payload.
+    `fields` are InputFields (whose module stands above this one) or their dict form,
+    `{name: {"label": …, "type": …, "required": …}}`. Free-form objects are handed on
+    as they are, shared with the payload.
     """
     return _compiled(fields).clean(payload)
 
@@ -82,17 +81,18 @@ class _Schema:
     maximum: float | None = None
     items: _Schema | None = None
     properties: dict[str, _Schema] | None = None
+    pointers: tuple[tuple[str, str], ...] = ()
     required: tuple[str, ...] = ()
     conditions: tuple[_Condition, ...] = ()
     open: bool = False
-    plain: bool = field(default=False)
+    exact: type | None = None  # values of this Python type need no further look
 
     def clean(self, payload: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(payload, dict):
             raise PayloadError([Fault("", f"The payload must be an object but it was {_described(payload)}.")])
         pruned = _prune_members(self, payload, at_root=True)
         faults: list[Fault] = []
-        cleaned: dict[str, Any] = _check_object(self, pruned, "", faults)
+        cleaned = _check_object(self, pruned, "", faults)
         if faults:
             raise PayloadError(faults)
         if _PASSED_THROUGH in payload:
@@ -104,7 +104,7 @@ _cache: dict[int, tuple[Any, _Schema]] = {}
 _CACHED = 1024
 
 
-def _compiled(fields: Sequence[InputField] | Mapping[str, Any]) -> _Schema:
+def _compiled(fields: Sequence[Any] | Mapping[str, Any]) -> _Schema:
     """The schema of the fields; of a tuple, which cannot change, it is made once."""
     if not isinstance(fields, tuple):
         return _object_schema(_declared(fields), "", False)
@@ -116,7 +116,7 @@ def _compiled(fields: Sequence[InputField] | Mapping[str, Any]) -> _Schema:
     return known[1]
 
 
-def _declared(fields: Sequence[InputField] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _declared(fields: Sequence[Any] | Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The dict form of a declaration."""
     if isinstance(fields, Mapping):
         return dict(fields)
@@ -143,6 +143,7 @@ def _object_schema(declared: dict[str, dict[str, Any]], label: str, open_: bool,
         label=label,
         types=types,
         properties={name: _schema(one) for name, one in declared.items()},
+        pointers=tuple((name, f"/{_pointer(name)}") for name in declared),
         required=tuple(name for name, one in declared.items() if one.get("required") is True),
         conditions=tuple(
             _condition(name, one["required"])
@@ -179,7 +180,7 @@ def _schema(declared: dict[str, Any]) -> _Schema:
         format=shape,
         minimum=minimum,
         maximum=maximum,
-        plain=not (choices or shape or minimum or maximum),
+        exact=None if choices or shape or minimum or maximum else _EXACT.get(types[0]),
     )
 
 
@@ -199,7 +200,7 @@ def _prune_members(schema: _Schema, value: dict[str, Any], at_root: bool = False
     pruned: dict[str, Any] = {}
     for key, child in value.items():
         of_member = schema.properties.get(key)
-        if of_member is None:
+        if of_member is None or (child != "" and type(child) is of_member.exact):
             pruned[key] = child
         elif not _is_empty(of_member, child) and not (at_root and child == ""):
             child = _prune(of_member, child)
@@ -296,8 +297,6 @@ def _coerce(types: tuple[str, ...], value: Any) -> tuple[bool, Any]:
 
 
 def _check(schema: _Schema, value: Any, at: str, faults: list[Fault]) -> Any:
-    if schema.plain and type(value) is str and schema.types[0] == "string":
-        return value
     fits, value = _coerce(schema.types, value)
     if not fits:
         faults.append(Fault(at, f"{_name(schema, at)} must be {_kinds(schema.types)} but it was {_described(value)}."))
@@ -324,11 +323,12 @@ def _check_object(schema: _Schema, value: dict[str, Any], at: str, faults: list[
     for name in schema.required:
         if name not in value:
             faults.append(_missing(schema, name, at))
-    cleaned = {
-        name: _check(of_member, value[name], f"{at}/{_pointer(name)}", faults)
-        for name, of_member in schema.properties.items()
-        if name in value
-    }
+    cleaned: dict[str, Any] = {}
+    for name, pointer in schema.pointers:
+        if name in value:
+            child, of_member = value[name], schema.properties[name]
+            fits = type(child) is of_member.exact
+            cleaned[name] = child if fits else _check(of_member, child, at + pointer, faults)
     if schema.open:
         cleaned.update((key, child) for key, child in value.items() if key not in cleaned)
     return cleaned

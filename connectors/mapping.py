@@ -630,9 +630,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _number(text: str) -> int | float:
-    """As JavaScript reads it: the nearest double, whole where it is whole."""
+def _number(text: str) -> int | float | None:
+    """As JavaScript reads it: the nearest double, whole where it is whole; what is beyond doubles it writes as null."""
     number = float(text)
+    if math.isinf(number):
+        return None
     return int(number) if number % 1 == 0 and abs(number) < 2**53 else number
 
 

@@ -26,9 +26,11 @@ The empty text matches nothing, as in Segment. The text `all` (ours) matches eve
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -171,7 +173,11 @@ def from_rows(rows: Rows) -> Trigger:
     """The trigger of an ALL/ANY editor; raises TriggerError for a row that makes no sense."""
     if rows.match == "everything":
         return parse(EVERY_EVENT)
-    return parse((" and " if rows.match == "all" else " or ").join(_write(row) for row in rows.rows))
+    written = [_write(row) for row in rows.rows]
+    for text in written:
+        if not isinstance(parse(text).root, Condition):
+            raise TriggerError(f"This row of the trigger is not one condition: {text}")
+    return parse((" and " if rows.match == "all" else " or ").join(written))
 
 
 @lru_cache(maxsize=4096)
@@ -245,7 +251,10 @@ def _number(text: str, at: int) -> _Token | None:
     found = _NUMBER.match(text, at)
     if not found or not _AFTER_VALUE.match(text, found.end()):
         raise TriggerError("This is not a number; write it like 5, -5 or 5.25, or quote it if it is a text.", at)
-    return _Token("number", double(float(found.group())), at, found.end())
+    number = float(found.group())
+    if math.isinf(number):
+        raise TriggerError("This number is larger than any an event can hold.", at)
+    return _Token("number", number, at, found.end())
 
 
 def _word(text: str, at: int) -> _Token:
@@ -421,13 +430,13 @@ class _Parser:
         self.expect(")", f"The closing parenthesis of {name}() is missing here.")
         return operand, *_rewrite(operand, name, value)
 
-    def operand(self) -> Operand:
+    def operand(self, depth: int = 0) -> Operand:
         token = self.take()
         if token.kind == "word" and token.value in _FUNCTIONS and self.token.kind == "(":
-            self.take()
-            inner = self.operand()
-            if len(inner.functions) >= MAX_DEPTH:
+            if depth >= MAX_DEPTH:
                 raise self.fault(f"Functions nest at most {MAX_DEPTH} deep.", token)
+            self.take()
+            inner = self.operand(depth + 1)
             self.expect(")", f"The closing parenthesis of {token.value}() is missing here.")
             return Operand(inner.keys, (*inner.functions, token.value))
         if token.kind == "word" and token.value in TEXTS:
@@ -688,9 +697,7 @@ def _write(row: Row) -> str:
     value = row.value
     if isinstance(value, str) and '"' in value and "'" in value:
         raise TriggerError(f"A text in a trigger cannot hold both kinds of quotes: {value}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = format(double(value), "f") if "e" in number_text(value) else number_text(value)
-    shown = value if is_number(row.value) else _shown(value)
+    shown = format(Decimal(number_text(value)), "f") if is_number(value) else _shown(value)
     if row.operator in {"match", "not_match"}:
         return f"{'!' if row.operator == 'not_match' else ''}match({row.field}, {shown})"
     return f"{row.field} {row.operator} {shown}"

@@ -78,6 +78,8 @@ def test_what_segments_editor_writes_gets_segments_verdict() -> None:
         ('!type = "track"', 8, "in parentheses"),
         ('not contains(event, "A")', 0, "written !"),
         ("or", 0, "missing before"),
+        ("length(" * 60, 350, "at most 50 deep"),
+        (f"properties.n = {'9' * 400}", 15, "larger than any"),
         ("(" * 60 + 'type = "track"' + ")" * 60, 51, "at most 50 deep"),
     ],
 )
@@ -181,7 +183,20 @@ def test_a_trigger_of_another_form_has_no_rows(text: str) -> None:
     assert trigger.parse(text).to_rows() is None
 
 
-@pytest.mark.parametrize("rows", [Rows("everything"), Rows("all", (Row("type", "=", "track"),))])
+def test_a_row_cannot_smuggle_in_a_second_condition() -> None:
+    with pytest.raises(TriggerError, match="not one condition"):
+        trigger.from_rows(Rows("all", (Row('type = "x" or event', "=", "A"),)))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        Rows("everything"),
+        Rows("nothing"),
+        Rows("all", (Row("type", "=", "track"),)),
+        Rows("any", (Row("properties.n", "<", 1e-7), Row("properties.n", ">", 1e21))),
+    ],
+)
 def test_rows_survive_the_way_through_a_trigger(rows: Rows) -> None:
     assert trigger.from_rows(rows).to_rows() == rows
 
