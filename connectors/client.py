@@ -1,7 +1,7 @@
 """Why a connector needs no HTTP code of its own: one guarded way out, where every failure becomes one of our errors.
 
 Guards, each against a receiver we do not trust: where a request may go is decided at connect time on the address used;
-one deadline covers the whole exchange, byte by byte; at most ANSWER_CAP bytes of an answer are read; no redirects, no
+one deadline covers the whole exchange, byte by byte; only so many bytes of an answer are read; no redirects, no
 proxies or netrc from the environment, no compressed answers, no cookies.
 """
 
@@ -227,11 +227,13 @@ class Answer:
 class Client:
     """One vendor, one account, one thread: connections kept alive, exchanges remembered until taken.
 
-    Subclasses set `base_url`, in which `{names}` are settings, and add a method per operation of the vendor.
+    Subclasses set `base_url`, in which `{names}` are settings, and add a method per operation of the vendor. Those that
+    read lists may raise `answer_cap`; an exchange keeps ANSWER_CAP bytes all the same.
     """
 
     base_url: ClassVar[str] = ""
     request_id_header: ClassVar[str] = "x-request-id"
+    answer_cap: ClassVar[int] = ANSWER_CAP
 
     def __init__(
         self, settings: dict[str, Any], *, policy: AddressPolicy | None = None, deadline: float = DEADLINE
@@ -340,7 +342,9 @@ class Client:
         answer: Answer | None = None
         failure: DeliveryError | None = None
         try:
-            status, received, content, truncated = self._adapter.exchange(method, url, headers, body, self.deadline)
+            status, received, content, truncated = self._adapter.exchange(
+                method, url, headers, body, self.deadline, self.answer_cap
+            )
             answer = Answer(status, received, content, truncated, _ms_since(start), where)
             if not 200 <= status < 300 and status not in expect:
                 failure = self.error_for(answer)
@@ -364,8 +368,8 @@ class Client:
                 request_body=body or b"",
                 status=answer.status if answer else None,
                 response_headers=dict(answer.headers) if answer else {},
-                response_body=answer.body if answer else b"",
-                truncated=bool(answer and answer.truncated),
+                response_body=answer.body[:ANSWER_CAP] if answer else b"",
+                truncated=bool(answer and (answer.truncated or len(answer.body) > ANSWER_CAP)),
                 ms=answer.ms if answer else _ms_since(start),
                 request_id=self.request_id(answer) if answer else "",
                 error=failure.message if failure else "",
@@ -584,7 +588,7 @@ class _Adapter(HTTPAdapter):
         self.pools: dict[tuple[str, str, int], HTTPConnectionPool] = {}
 
     def exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float, cap: int
     ) -> tuple[int, Mapping[str, str], bytes, bool]:
         """Status, headers, body and whether the body was cut. Raises what the network raises, or a DeliveryError.
 
@@ -601,14 +605,14 @@ class _Adapter(HTTPAdapter):
             response = self.send(request, stream=True, timeout=deadline)
         except requests.RequestException as error:
             raise self._cause(error) from error
-        content, truncated = self._read(response)
+        content, truncated = self._read(response, cap)
         return response.status_code, response.headers, content, truncated
 
-    def _read(self, response: requests.Response) -> tuple[bytes, bool]:
+    def _read(self, response: requests.Response, cap: int) -> tuple[bytes, bool]:
         content = bytearray()
         try:
-            while len(content) <= ANSWER_CAP:
-                chunk = response.raw.read1(ANSWER_CAP + 1 - len(content), decode_content=False)
+            while len(content) <= cap:
+                chunk = response.raw.read1(cap + 1 - len(content), decode_content=False)
                 if not chunk:
                     response.raw.release_conn()
                     return bytes(content), False
@@ -616,7 +620,7 @@ class _Adapter(HTTPAdapter):
         except (OSError, HTTPException, HTTPError, ValueError):
             pass
         response.raw.close()
-        return bytes(content[:ANSWER_CAP]), True
+        return bytes(content[:cap]), True
 
     def _cause(self, error: requests.RequestException) -> Exception:
         """What really happened, from inside the layers that requests and urllib3 wrap around it."""

@@ -48,6 +48,8 @@ class SegmentClient(Client):
 class PublicClient(Client):
     """The Public API's reading side; `token` in the settings belongs to one workspace."""
 
+    answer_cap = 4 * 1024 * 1024
+
     def get_workspace(self) -> JSON:
         """`{id, slug, name}` of the token's workspace."""
         workspace: JSON = self._read("/")["workspace"]

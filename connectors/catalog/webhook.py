@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from requests.structures import CaseInsensitiveDict
 
 from connectors.client import Answer, Client
 from connectors.definitions import ActionDefinition, Batch, Call, Choice, DestinationDefinition, InputField
@@ -31,14 +32,15 @@ class WebhookClient(Client):
 
     def _signed(self, payload: JSON, data: Any, extra: dict[str, str]) -> Answer:
         """The bytes that are signed are the bytes that are sent; no data, no body and nothing to sign."""
-        headers = extra | {name: _text(value) for name, value in (payload.get("headers") or {}).items()}
+        headers = CaseInsensitiveDict(extra)
         body = None
         if data is not None:
             body = msgspec.json.encode(data)
-            headers.setdefault("Content-Type", "application/json")
-            secret = self.settings.get("sharedSecret")
-            if secret:
-                headers["X-Signature"] = sign_segment(body, secret.encode())
+            headers["Content-Type"] = "application/json"
+        headers.update((name, _text(value)) for name, value in (payload.get("headers") or {}).items())
+        secret = self.settings.get("sharedSecret")
+        if body and secret:
+            headers["X-Signature"] = sign_segment(body, secret.encode())
         return self.request(payload["method"], payload["url"], data=body, headers=headers)
 
 
