@@ -33,7 +33,7 @@ BUILD = BASE / "build"
 RUN, LOGS = BUILD / "run", BUILD / "logs"
 HOST = "127.0.0.1"
 VENDORS = ("api.segment.io", "*.segmentapis.com", "*.antavo.com")
-FIRST, ONCE = 200, 1000  # events sent at the start; with --once
+VISIT, FIRST, ONCE = 5, 200, 1000  # events of one visit; sent at the start; with --once
 PATIENCE = 90  # seconds for a process to come up or for events to arrive
 
 started = float(os.environ.get("SWITCHYARD_STARTED") or time.time())
@@ -80,15 +80,16 @@ def run(port: int, *, once: bool) -> int:
         sandbox.seed()
         _wait_for("web", lambda: _answers(f"http://{HOST}:{port}/admin/login/"), supervisor)
 
-        count = ONCE if once else FIRST
-        _say(f"Sending {count} events with segment-analytics-python")
         customers = demo_brand.Customers(f"http://{HOST}:{port}", shop.reveal_key())
         stack.callback(customers.leave)
         _waited(demo_brand.nothing_waits)  # of what an earlier demo had not finished
         before, taken = demo_brand.balance(), sandbox.accepted()
-        customers.send(count)
+        count = ONCE if once else FIRST
+        customers.send(VISIT)
         _wait_for("worker", lambda: sandbox.accepted() > taken, supervisor)
         _say(f"From start to first delivered event: {time.time() - started:.0f} s")
+        _say(f"Sending {count - VISIT} more with segment-analytics-python")
+        customers.send(count - VISIT)
         _waited(demo_brand.nothing_waits)
         print(demo_brand.report(sandbox), flush=True)
         if once:
@@ -100,7 +101,7 @@ def run(port: int, *, once: bool) -> int:
         while supervisor.poll() is None:
             with suppress(requests.RequestException):
                 sandbox.seed()  # it may have been started again, knowing nothing
-            customers.send(5)
+            customers.send(VISIT)
             time.sleep(2)
         raise InTheWay(f"The supervisor ended; {LOGS / 'supervisord.log'} tells why.")
 
