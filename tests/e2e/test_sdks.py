@@ -24,7 +24,7 @@ def test_every_event_of_the_python_library_arrives_once(world, packed):
 
     for n in range(5_000):
         shop.track(f"customer-{n}", "Product Viewed", {"run": run, "n": n, "price": 119.0, "currency": "EUR"})
-    shop.join()
+    shop.shutdown()
     arrivals.wait_for(5_000)
 
     assert lost == []

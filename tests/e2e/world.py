@@ -28,7 +28,7 @@ class World:
         self.folder = folder
         self.port, self.sandbox_port = demo.free_port(), demo.free_port()
         self.door = f"http://{demo.HOST}:{self.port}"
-        self.sandbox = f"http://{demo.HOST}:{self.sandbox_port}/__sandbox__"
+        self.vendors = f"http://{demo.HOST}:{self.sandbox_port}"
         self.database = f"e2e_{os.getpid()}_{self.port}"
         self.urls = {
             "DATABASE_URL": re.sub(r"/[^/?]+(\?|$)", rf"/{self.database}\1", os.environ["DATABASE_URL"], count=1),
@@ -45,9 +45,9 @@ class World:
         )
         for name in ("sandbox", "worker", "web"):
             self.start(name)
-        self._until(lambda: _answers(f"{self.sandbox}/counts"), "the sandbox")
+        self._until(lambda: _answers(f"{self.vendors}/__sandbox__/counts"), "the sandbox")
         self._until(lambda: _answers(f"{self.door}/admin/login/"), "the web server")
-        self.django(f"from integrations import demo_brand; demo_brand.Sandbox({self.sandbox[:-13]!r}).seed()")
+        self.django(f"from integrations import demo_brand; demo_brand.Sandbox({self.vendors!r}).seed()")
 
     def close(self) -> None:
         for process in self.running.values():
@@ -129,7 +129,7 @@ class Arrivals:
         """How many different events are here by now."""
         while True:
             query = {"vendor": "segment", "since": self.since}
-            items = requests.get(f"{self.world.sandbox}/received", query, timeout=20).json()["items"]
+            items = requests.get(f"{self.world.vendors}/__sandbox__/received", query, timeout=20).json()["items"]
             for item in items:
                 about = item["body"].get("properties") or item["body"].get("traits") or {}
                 if item["host"] == self.host and about.get("run") == self.run:
