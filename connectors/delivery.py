@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from django.db import InterfaceError, OperationalError, connection
 
 from connectors import event as events
 from connectors import lanes, routing
 from connectors.book import Book, Lane, Version
 from connectors.client import DEADLINE, Client, Exchange
-from connectors.definitions import ActionDefinition, Call, perform_one, perform_together, prepare
+from connectors.definitions import ActionDefinition, Call, perform, prepare, together
 from connectors.errors import Broken, DeliveryError, SwitchyardError
 from connectors.mapping import Context
 from logs import door, ids, redact
@@ -194,7 +193,7 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
             if not groups:
                 return
         group = groups.popleft()
-        answers = _send(hand.client, group)
+        answers = perform(group[0].action, hand.client, [item.payload for item in group], [item.call for item in group])
         exchanges = hand.client.take_exchanges()
         spent = sum(exchange.ms for exchange in exchanges)
         pace.note(hand.lane.id, spent / 1000)
@@ -235,29 +234,13 @@ def _resolve(rows: Sequence[Claimed], book: Book) -> tuple[list[Ready], list[Out
 
 
 def _groups(ready: Sequence[Ready]) -> Iterator[list[Ready]]:
-    """What travels together: one by one, or as many as the action's Batch allows of those that agree in its fields."""
-    open_groups: dict[tuple[str, bytes], tuple[list[Ready], int]] = {}
+    """What travels together, by action and by what its batches allow."""
+    by_action: dict[str, list[Ready]] = {}
     for item in ready:
-        batch = item.action.batch if item.action.perform_batch else None
-        if batch is None:
-            yield [item]
-            continue
-        key = (item.action.slug, msgspec.json.encode([item.payload.get(name) for name in batch.by]))
-        size = len(msgspec.json.encode(item.payload))
-        group, used = open_groups.get(key, ([], 0))
-        if group and (len(group) == batch.items or used + size > batch.bytes):
-            yield group
-            group, used = [], 0
-        open_groups[key] = ([*group, item], used + size)
-    yield from (group for group, _ in open_groups.values())
-
-
-def _send(client: Client, group: Sequence[Ready]) -> Sequence[Any]:
-    """One answer or error for each of the group."""
-    action = group[0].action
-    if action.perform_batch is None:
-        return [perform_one(action, client, group[0].payload, group[0].call)]
-    return perform_together(action, client, [item.payload for item in group], [item.call for item in group])
+        by_action.setdefault(item.action.slug, []).append(item)
+    for items in by_action.values():
+        for group in together(items[0].action, [item.payload for item in items]):
+            yield [items[i] for i in group]
 
 
 def _outcome(

@@ -97,7 +97,8 @@ def rules_at(source: int, version: int) -> RuleSet:
 
 def _rule_set_id(source: int, rules: tuple[Rule, ...]) -> int:
     """The same for the same list of mapping versions, wherever it is made; positive, 63 bits."""
-    packed = struct.pack(f">{1 + 2 * len(rules)}q", source, *(n for rule in rules for n in (rule.mapping, rule.version)))
+    listed = [source, *(id for rule in rules for id in (rule.mapping, rule.version))]
+    packed = struct.pack(f">{len(listed)}q", *listed)
     return int.from_bytes(blake2b(packed, digest_size=8).digest(), "big") >> 1
 
 

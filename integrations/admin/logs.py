@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -23,6 +23,7 @@ from integrations.admin.site import ReadOnlyAdmin, site
 from integrations.models import Mapping, MappingVersion
 from logs import ids
 from logs.models import Delivery, Event, Exchange, Inbound, Label, Queue, Request, RequestBody, Waiting
+from logs.models.delivery import DeliveryQuerySet
 from logs.models.event import verdicts_of
 from logs.verdict import Cause, Status, Verdict
 
@@ -46,12 +47,13 @@ SAID = {
 PENDING = "pending"
 
 
-class Capped(Paginator[Any]):
+class Capped(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
     """Counts no further than people page."""
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[: MOST_COUNTED + 1].count()  # type: ignore[union-attr]
+        rows = cast(QuerySet[Any], self.object_list)
+        return rows.order_by()[: MOST_COUNTED + 1].count()
 
 
 def asked(title: str, name: str, narrow: Callable[[QuerySet[Any], str], QuerySet[Any]]) -> type[TextFilter]:
@@ -112,7 +114,7 @@ class LogAdmin(ReadOnlyAdmin):
         page = super().get_changelist_instance(request)
         rows = list(page.result_list)
         self.complete(rows)
-        page.result_list = rows  # type: ignore[assignment]  # the rows of one page, looked up together
+        page.result_list = rows
         return page
 
     def complete(self, rows: list[Any]) -> None:
@@ -236,7 +238,7 @@ class OutboundAdmin(LogAdmin):
         "identifier",
     )
     list_filter = (
-        asked("identifier", "identifier", lambda rows, value: rows.identified(value)),
+        asked("identifier", "identifier", lambda rows, value: cast(DeliveryQuerySet, rows).identified(value)),
         asked(
             "customer ID",
             "customer",
@@ -248,13 +250,13 @@ class OutboundAdmin(LogAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).last()
+        return cast(DeliveryQuerySet, super().get_queryset(request)).newest_attempts()
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Any attempt leads to its delivery, also one that has been followed by another."""
         every = scoping.scope(Delivery.objects.all(), request.user)
         attempt = every.filter(pk=object_id).first() if object_id.isdecimal() else None
-        return attempt and every.attempts_of(attempt).last()
+        return attempt and Delivery.objects.attempts_of(attempt).last()
 
     def complete(self, rows: list[Any]) -> None:
         events = Event.objects.in_bulk({row.event for row in rows})

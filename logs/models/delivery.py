@@ -18,7 +18,7 @@ def identifier(event: int, mapping: int, replay: int = 0, run: int = 0, step: in
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def last(self) -> DeliveryQuerySet:  # type: ignore[override]
+    def newest_attempts(self) -> DeliveryQuerySet:
         """Only the newest attempt of each delivery: one row is one event's delivery."""
         later = Delivery.objects.filter(
             event=OuterRef("event"),

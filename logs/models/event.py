@@ -79,7 +79,7 @@ class Seen(models.Model):
 
 def verdicts_of(events: list[Event]) -> dict[int, dict[int, Verdict]]:
     """Event id → {mapping id → verdict}, in two queries; an undecided event has no entry."""
-    strings = {e.id: (e.rule_set, bytes(e.verdicts)) for e in events if e.rule_set}
+    strings: dict[int, tuple[int | None, bytes]] = {e.id: (e.rule_set, bytes(e.verdicts)) for e in events if e.rule_set}
     undecided = [e.id for e in events if not e.rule_set]
     for late in Decision.objects.filter(id__in=undecided) if undecided else ():
         strings[late.id] = (late.rule_set, bytes(late.verdicts))

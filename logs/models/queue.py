@@ -28,6 +28,7 @@ row which kills its worker is soon alone and takes no sibling with it."""
 class Claimed:
     """A row under our lease, as one delivery attempt sees it."""
 
+    memo: dict[str, Any]
     id: int
     rank: int
     event: int
@@ -41,7 +42,6 @@ class Claimed:
     cause: int
     attempts: int
     claims: int
-    memo: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         """
         with connection.cursor() as cursor:
             cursor.execute(_CLAIM, {"lane": lane, "n": n, "token": token, "lease": lease, "small": SMALL_CLAIM})
-            rows = [Claimed(*row, memo=json.loads(memo) if memo else {}) for *row, memo in cursor.fetchall()]
+            rows = [Claimed(json.loads(memo or "{}"), *row) for memo, *row in cursor.fetchall()]
         return sorted(rows, key=lambda row: (row.rank, row.id))
 
     def renew(self, lane: int, rows: Sequence[Claimed], token: int, lease: float) -> set[int]:
@@ -245,7 +245,7 @@ taken AS (
 UPDATE logs_queue q
 SET lease = now() + make_interval(secs => %(lease)s), token = %(token)s, claims = q.claims + 1
 FROM taken WHERE q.lane = %(lane)s AND q.rank = taken.rank AND q.id = taken.id
-RETURNING q.id, q.rank, event, mapping, version, brand, customer, replay, run, step, cause, attempts, claims, memo"""
+RETURNING memo, q.id, q.rank, event, mapping, version, brand, customer, replay, run, step, cause, attempts, claims"""
 
 _LANES = """
 WITH RECURSIVE lanes AS (
