@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -9,11 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 import responses
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from connectors.client import ANSWER_CAP, RETRY_AFTER_CAP, AddressPolicy, Client, seconds_to_wait
+from connectors.client import ANSWER_CAP, RETRY_AFTER_CAP, AddressPolicy, Client, _tls, seconds_to_wait
 from connectors.errors import Blocked, Busy, CredentialsRefused, DeliveryError, Gone, NoAnswer, Rejected
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -24,10 +31,10 @@ Script = Callable[[socket.socket, threading.Event], None]
 
 
 class Server:
-    """A server on loopback that reads one request per connection and then does as its script says."""
+    """A server on loopback that reads requests and after each does as its script says."""
 
-    def __init__(self, script: Script) -> None:
-        self.script, self.over, self.requests = script, threading.Event(), []
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
+        self.script, self.tls, self.over, self.requests = script, tls, threading.Event(), []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -42,11 +49,15 @@ class Server:
             with connection:
                 connection.settimeout(5)
                 try:
+                    if self.tls:
+                        connection = self.tls.wrap_socket(connection, server_side=True)
                     while request := self.read(connection):
                         self.requests.append(request)
                         self.script(connection, self.over)
                 except OSError:
                     continue
+                finally:
+                    connection.close()
 
     def read(self, connection: socket.socket) -> bytes:
         data = b""
@@ -197,7 +208,7 @@ def test_connections_are_kept_and_used_again() -> None:
     assert len(set(seen)) == 1
 
 
-def test_proxies_netrc_and_cookies_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_proxies_netrc_and_cookies_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -208,6 +219,96 @@ def test_proxies_netrc_and_cookies_are_not_used(monkeypatch: pytest.MonkeyPatch,
 
     assert len(server.requests) == 2
     assert not any(b"Authorization" in request or b"Cookie" in request for request in server.requests)
+
+
+@pytest.fixture
+def vendor_tls(tmp_path: Path) -> ssl.SSLContext:
+    """A server's context with a certificate for vendor.test that it has made itself, in tmp_path/vendor.pem."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vendor.test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("vendor.test")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "vendor.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+@pytest.fixture
+def trusted(vendor_tls: ssl.SSLContext, tmp_path: Path) -> Iterator[ssl.SSLContext]:
+    """The same, and for this test the client trusts it."""
+    _tls.cache_clear()
+    _tls().load_verify_locations(tmp_path / "vendor.pem")
+    yield vendor_tls
+    _tls.cache_clear()
+
+
+@contextmanager
+def serving_tls(script: Script, context: ssl.SSLContext) -> Iterator[tuple[Server, Client]]:
+    server = Server(script, context)
+    policy = AddressPolicy(server.policy.allowed, resolve=lambda host, port: ["127.0.0.1"])
+    with Client({}, policy=policy, deadline=DEADLINE) as client:
+        yield server, client
+    server.stop()
+
+
+def test_over_tls_a_vendor_is_spoken_to_under_its_own_name(trusted: ssl.SSLContext) -> None:
+    with serving_tls(says(OK), trusted) as (server, client):
+        for _ in range(2):
+            assert client.post(f"https://vendor.test:{server.port}/in", json={}).json == {}
+
+    assert [b"Host: vendor.test:" in request for request in server.requests] == [True, True]
+
+
+def test_a_certificate_for_another_name_is_refused(trusted: ssl.SSLContext) -> None:
+    with serving_tls(says(OK), trusted) as (server, client), pytest.raises(NoAnswer) as caught:
+        client.post(f"https://other.test:{server.port}/in", json={})
+
+    assert server.requests == []
+    assert "no secure connection: CERTIFICATE_VERIFY_FAILED" in caught.value.message
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(vendor_tls: ssl.SSLContext) -> None:
+    with serving_tls(says(OK), vendor_tls) as (server, client), pytest.raises(NoAnswer):
+        client.post(f"https://vendor.test:{server.port}/in", json={})
+
+    assert server.requests == []
+
+
+SLOW_TLS = {
+    "headers a byte at a time": forever(HEAD + b"X-A: ", b"a"),
+    "silence": lambda connection, over: over.wait(5) and None,
+}
+
+
+@pytest.mark.parametrize("script", SLOW_TLS.values(), ids=SLOW_TLS)
+def test_over_tls_too_an_answer_comes_in_time_or_not_at_all(script: Script, trusted: ssl.SSLContext) -> None:
+    with serving_tls(script, trusted) as (server, client):
+        start = time.monotonic()
+        with pytest.raises(NoAnswer) as caught:
+            client.post(f"https://vendor.test:{server.port}/in", json={})
+        took = time.monotonic() - start
+
+    assert took < DEADLINE + TOLERANCE
+    assert caught.value.message.endswith(f"gave no answer within {DEADLINE:g} s.")
+
+
+def test_a_handshake_that_stalls_ends_with_the_deadline() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    start = time.monotonic()
+    policy = AddressPolicy((f"127.0.0.1:{port}",))
+    with listener, Client({}, policy=policy, deadline=DEADLINE) as client, pytest.raises(NoAnswer):
+        client.get(f"https://127.0.0.1:{port}/")
+
+    assert time.monotonic() - start < DEADLINE + TOLERANCE
 
 
 HOSTILE = [
