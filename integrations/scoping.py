@@ -54,18 +54,31 @@ def is_operator(user: Person) -> bool:
     return user.is_active and bool(getattr(user, "is_superuser", False))
 
 
+def roles_of(user: Person) -> dict[int, str]:
+    """Brand id → role. Read once for each user object, and a request makes its own."""
+    known: dict[int, str] | None = vars(user).get("_roles")
+    if known is None:
+        known = dict(Membership.objects.filter(user=user.pk).values_list("brand", "role"))
+        vars(user)["_roles"] = known
+    return known
+
+
 def brands_of(user: Person, *roles: str) -> QuerySet[Brand]:
     """The brands of a user, or those where the role is one of these."""
-    if is_operator(user):
-        return Brand.objects.all()
-    memberships = Membership.objects.filter(user=user.pk)
-    if roles:
-        memberships = memberships.filter(role__in=roles)
-    return Brand.objects.filter(pk__in=memberships.values("brand"))
+    return Brand.objects.all() if is_operator(user) else Brand.objects.filter(pk__in=_brand_ids(user, roles))
 
 
 def may_enter(user: Person) -> bool:
-    return is_operator(user) or Membership.objects.filter(user=user.pk).exists()
+    return is_operator(user) or bool(roles_of(user))
+
+
+def has_role(user: Person, *roles: str) -> bool:
+    """Whether the user has one of these roles in any brand."""
+    return is_operator(user) or bool(_brand_ids(user, roles))
+
+
+def is_administrator(user: Person, brand: int) -> bool:
+    return is_operator(user) or roles_of(user).get(brand) == Role.ADMINISTRATOR
 
 
 def scope(queryset: QuerySet[M], user: Person, *roles: str) -> QuerySet[M]:
@@ -75,7 +88,7 @@ def scope(queryset: QuerySet[M], user: Person, *roles: str) -> QuerySet[M]:
     path = PATHS.get(queryset.model)
     if path is None:
         return queryset.none()
-    visible = queryset.filter(**{f"{path}__in": brands_of(user, *roles).values("pk")})
+    visible = queryset.filter(**{f"{path}__in": _brand_ids(user, roles)})
     if queryset.model is Account:
         return visible.filter(Q(owner=None) | Q(owner=user.pk))
     if queryset.model is Workspace:
@@ -98,15 +111,6 @@ def editors_of(obj: Model) -> Iterable[str]:
     return (Role.ADMINISTRATOR,)
 
 
-def has_role(user: Person, *roles: str) -> bool:
-    """Whether the user has one of these roles in any brand."""
-    return brands_of(user, *roles).exists() if not is_operator(user) else True
-
-
-def is_administrator(user: Person, brand_id: int) -> bool:
-    return brands_of(user, Role.ADMINISTRATOR).filter(pk=brand_id).exists()
-
-
 def hidden(user: Person, objects: Iterable[Model]) -> int:
     """How many of these the user may not see; one query for each model among them."""
     by_model: dict[type[Model], set[Any]] = {}
@@ -119,3 +123,8 @@ def hidden(user: Person, objects: Iterable[Model]) -> int:
 
 def _rows(obj: Model) -> QuerySet[Model]:
     return type(obj)._default_manager.filter(pk=obj.pk)
+
+
+def _brand_ids(user: Person, roles: Iterable[str]) -> list[int]:
+    wanted = set(roles)
+    return [brand for brand, role in roles_of(user).items() if not wanted or role in wanted]

@@ -35,6 +35,7 @@ class DestinationAdmin(BrandScopedAdmin):
     list_filter = (("brand", ScopedFilter), "enabled")
     list_select_related = ("brand", "account")
     search_fields = ("name",)
+    ordering = ("name", "pk")  # counting drops the model's own
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).annotate(mapping_count=Count("mappings"))
