@@ -158,7 +158,7 @@ def _pair(entry: str) -> tuple[Address, int]:
 def _resolve_within(policy: AddressPolicy, host: str, port: int, seconds: float) -> Sequence[str]:
     """Look a name up, for at most so many seconds; in a thread of its own, for getaddrinfo knows no deadline."""
     try:
-        return [str(ipaddress.ip_address(host.strip("[]")))]
+        return [str(ipaddress.ip_address(host))]
     except ValueError:
         pass
     found: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
@@ -220,7 +220,7 @@ class Answer:
         """The body as JSON, whatever its content type; None if it is none."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
 
 
@@ -324,7 +324,7 @@ class Client:
         return answer.headers.get(self.request_id_header, "")[:200]
 
     def _base(self) -> str:
-        """`base_url` with the settings filled in, which may only be names: a setting must not choose the host."""
+        """`base_url` with the settings filled in, each a part of a name: a setting must not lead to another host."""
         values = {}
         for name in re.findall(r"{(\w+)}", self.base_url):
             value = str(self.settings.get(name) or "")
@@ -382,8 +382,7 @@ class Client:
 
 
 def vendor_words(answer: Answer) -> str:
-    """What the vendor says went wrong, on one line: from the usual places in a JSON body, else its text, else nothing
-    but the meaning of the status."""
+    """What the vendor says went wrong, on one line: from the usual places in JSON, else the text, else the status."""
     said: Any = answer.json
     for key in ("errors", "error", "message", "errorMessage", "error_description", "detail"):
         while isinstance(said, list) and said:
@@ -457,7 +456,7 @@ def _checked(url: str) -> str:
         parts = urlsplit(request.url or "")
         host, _ = parts.hostname, parts.port
     except (requests.RequestException, HTTPError, ValueError):
-        raise Blocked("Nothing was sent: the URL is malformed.") from None
+        raise Blocked("Nothing was sent: the URL is malformed. Correct it in the mapping.") from None
     if parts.scheme not in ("http", "https") or not host or len(host) > 253:
         raise Blocked("Nothing was sent: the URL must start with https:// and a host name.")
     if parts.username is not None or parts.password is not None or parts.fragment:

@@ -46,7 +46,7 @@ class Antavo:
             return _refusal(404, "NotFoundException", 0, "Not found")
         try:
             body = msgspec.json.decode(request.body)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             return _refusal(400, "InvalidArgumentException", 113401, "The body must be a JSON object")

@@ -125,7 +125,7 @@ class Tracking:
             return Reply(400, "Bad Request")
         try:
             body = msgspec.json.decode(request.body)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return Reply(400, {"code": "bad_request", "message": "malformed JSON"})
         if not isinstance(body, dict):
             return Reply(400, {"code": "bad_request", "message": "expected an object"})

@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             try:
                 told = msgspec.json.decode(body) if body else {}
-            except msgspec.DecodeError:
+            except (ValueError, RecursionError):
                 return self._send(Reply(400, {"error": "the body is not JSON"}))
             return self._send(sandbox.control(self.command, parts.path.removeprefix(CONTROL), query, told))
         host = self.headers.get("Host", "").lower()

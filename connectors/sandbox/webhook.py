@@ -25,7 +25,7 @@ class Webhook:
     def answer(self, request: Request) -> Reply:
         try:
             body = msgspec.json.decode(request.body) if request.body else None
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             body = request.body.decode("utf-8", "replace")
         key = request.headers.get("Idempotency-Key", "")
         self.memory.keep(request.host, [(key, {"path": request.path, "method": request.method, "body": body}, "")])

@@ -20,7 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from connectors.client import ANSWER_CAP, RETRY_AFTER_CAP, AddressPolicy, Client, _tls, seconds_to_wait
+from connectors.client import (
+    ANSWER_CAP,
+    POOLS,
+    RETRY_AFTER_CAP,
+    AddressPolicy,
+    Answer,
+    Client,
+    _tls,
+    seconds_to_wait,
+)
 from connectors.errors import Blocked, Busy, CredentialsRefused, DeliveryError, Gone, NoAnswer, Rejected
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -206,6 +215,39 @@ def test_connections_are_kept_and_used_again() -> None:
 
     assert len(server.requests) == 3
     assert len(set(seen)) == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_anew() -> None:
+    closed = threading.Event()
+
+    def script(connection: socket.socket, over: threading.Event) -> None:
+        then_hangs_up(OK)(connection, over)
+        closed.set()
+
+    with serving(script, deadline=2) as (server, client):
+        for _ in range(3):
+            assert client.post(server.url, json={}).status == 200
+            closed.wait(2)
+            closed.clear()
+
+    assert len(server.requests) == 3
+
+
+def test_a_client_keeps_connections_to_a_few_hosts_only() -> None:
+    servers = [Server(says(OK)) for _ in range(POOLS + 2)]
+    policy = AddressPolicy(tuple(allowed for server in servers for allowed in server.policy.allowed))
+    with Client({}, policy=policy) as client:
+        for server in [*servers, *servers]:
+            assert client.post(server.url, json={}).status == 200
+    for server in servers:
+        server.stop()
+
+    assert [len(server.requests) for server in servers] == [2] * len(servers)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'"\xff"', b"[" * 60_000, b"NaN"])
+def test_a_body_that_is_no_json_is_none(body: bytes) -> None:
+    assert Answer(200, {}, body, False, 1.0).json is None
 
 
 def test_proxies_netrc_and_cookies_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def test_a_message_id_counts_once_for_the_whole_of_segment(sandbox: Sandbox, cli
     [
         ("batch", b"{", "wk-us-0"),
         ("batch", b"[]", "wk-us-0"),
+        ("batch", b'{"batch":["\xff"]}', "wk-us-0"),
         ("batch", b'{"batch":["' + b"x" * 512_000 + b'"]}', "wk-us-0"),
         ("track", b'{"userId":"u","event":"' + b"x" * 32_768 + b'"}', "wk-us-0"),
         ("batch", b"{}", ""),
