@@ -104,9 +104,23 @@ SEND_DEADLINE = env.float("SWITCHYARD_SEND_DEADLINE", default=15.0)  # seconds o
 
 
 def _menu(title: str, *items: tuple[str, str, str]) -> dict[str, Any]:
-    """A section of the admin's menu; an item is (title, icon, page)."""
-    links = [{"title": name, "icon": icon, "link": reverse_lazy(f"admin:{page}")} for name, icon, page in items]
+    """A section of the admin's menu; an item is (title, icon, page), shown to whoever may open the page."""
+    links = [
+        {
+            "title": name,
+            "icon": icon,
+            "link": reverse_lazy(f"admin:{page}"),
+            "permission": lambda request, page=page: _site().may_open(request, page),
+        }
+        for name, icon, page in items
+    ]
     return {"title": title, "separator": True, "items": links}
+
+
+def _site() -> Any:
+    from integrations.admin.site import site  # needs the settings that are being read here
+
+    return site
 
 
 UNFOLD = {

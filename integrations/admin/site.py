@@ -26,10 +26,13 @@ from integrations.models import Brand
 
 
 class Site(UnfoldAdminSite):
-    enable_nav_sidebar = False
-
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and scoping.may_enter(request.user)
+
+    def may_open(self, request: HttpRequest, page: str) -> bool:
+        """Whether a list, named as in integrations_source_changelist, belongs in this user's menu."""
+        pages = {f"{model._meta.label_lower.replace('.', '_')}_changelist": p for model, p in self._registry.items()}
+        return pages[page].has_module_permission(request)
 
 
 site = Site()

@@ -67,6 +67,7 @@ class Mapping(Named):
         return self.destination.definition.action(self.action)
 
     def clean_fields(self, exclude: Any = None) -> None:
+        self.fields = {} if self.fields is None else self.fields
         if self._state.adding:
             self._start_from_the_action()
         super().clean_fields(exclude=exclude)
@@ -112,11 +113,15 @@ class Mapping(Named):
             mapping_engine.compile(self.fields)
         except MappingError as error:
             faults["fields"] = list(error.messages)
+        if not isinstance(self.fields, dict):
+            faults["fields"] = 'Not a JSON object; it starts with { and names each field: {"userId": …}.'
         if self.enabled and not self.trigger.strip():
             faults["trigger"] = "Without a trigger no event matches: give it one before you switch the mapping on."
-        missing = [f.label for f in action.fields if f.required is True and self.fields.get(f.name) in (None, "", {})]
-        if self.enabled and missing and "fields" not in faults:
-            faults["fields"] = f"Required and not mapped yet: {', '.join(missing)}."
+        if self.enabled and "fields" not in faults:
+            given = {name for name, value in self.fields.items() if value not in (None, "", {})}
+            missing = [field.label for field in action.fields if field.required is True and field.name not in given]
+            if missing:
+                faults["fields"] = f"Required and not mapped yet: {', '.join(missing)}."
         return faults
 
 
