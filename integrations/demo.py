@@ -34,7 +34,7 @@ RUN, LOGS = BUILD / "run", BUILD / "logs"
 HOST = "127.0.0.1"
 VENDORS = ("api.segment.io", "*.segmentapis.com", "*.antavo.com")
 VISIT, FIRST, ONCE = 5, 200, 1000  # events of one visit; sent at the start; with --once
-PATIENCE = 90  # seconds for a process to come up or for events to arrive
+PATIENCE = 60  # seconds for a process to come up or for events to arrive
 
 started = float(os.environ.get("SWITCHYARD_STARTED") or time.time())
 
@@ -94,7 +94,8 @@ def run(port: int, *, once: bool) -> int:
         print(demo_brand.report(sandbox), flush=True)
         if once:
             faults = [*customers.lost, *demo_brand.faults(before, count, sandbox.accepted() - taken)]
-            print("\n".join(f"Unaccounted for: {fault}" for fault in faults), file=sys.stderr)
+            for fault in faults:
+                print(f"Unaccounted for: {fault}", file=sys.stderr)
             return 1 if faults else 0
         print(f"\n  Admin     http://{HOST}:{port}/admin/\n  Name      {demo_brand.LOGIN}\n  Password  {password}")
         print("\nCustomers keep coming; Ctrl-C ends the demo and keeps its data.", flush=True)
