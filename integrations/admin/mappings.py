@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,19 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from integrations import scoping
 from integrations.admin.site import BrandScopedAdmin, Choice, ScopedFilter, site
 from integrations.forms import ConfigurationForm, configuration_form
 from integrations.models import Destination, Mapping
+
+
+class Indented(json.JSONEncoder):
+    """JSON for people."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"indent": 2})
 
 
 @admin.register(Mapping, site=site)
@@ -48,7 +56,13 @@ class MappingAdmin(BrandScopedAdmin):
             widget=UnfoldAdminSelectWidget(),
             help_text=Mapping._meta.get_field("action").help_text,
         )
-        return configuration_form({"destination": destination}, action=actions)
+        fields = forms.JSONField(
+            required=False,
+            encoder=Indented,
+            widget=UnfoldAdminTextareaWidget({"rows": 24}),
+            help_text=Mapping._meta.get_field("fields").help_text,
+        )
+        return configuration_form({"destination": destination}, action=actions, fields=fields)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

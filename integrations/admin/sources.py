@@ -60,9 +60,10 @@ class SourceAdmin(BrandScopedAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         if obj is not None:
-            segment = ("account", "workspace", "slug") if obj.kind == Kind.SEGMENT else ()
+            login = ("account", "workspace") if obj.account and scoping.can_see(request.user, obj.account) else ()
+            slug = ("slug",) if obj.kind == Kind.SEGMENT else ()
             key = ("write_key",) if obj.kind == Kind.SEGMENT and self.has_change_permission(request, obj) else ()
-            return ("name", "enabled", "brand", "kind", *segment, *key)
+            return ("name", "enabled", "brand", "kind", *login, *slug, *key)
         if request.GET.get("kind") == Kind.SEGMENT:
             return ("name", "account", "write_key", "enabled")
         return ("name", "brand", "enabled")

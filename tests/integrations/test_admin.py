@@ -555,6 +555,19 @@ def test_somebodys_personal_account_may_stay_but_is_not_named(make_account, make
     assert destination.account == shared
 
 
+def test_a_personal_account_is_not_named_on_pages_of_others(make_account, alice, mike, logged_in):
+    account = make_account("segment", "Mike's own", owner=mike)
+    source = Source.objects.create_segment(account, "Web", "key")
+    destination = Destination.objects.create_destination(account, "To web", source=source)
+
+    pages = [
+        text(logged_in(alice).get(url(thing, page))) for thing in (source, destination) for page in ("change", "delete")
+    ]
+
+    assert ["Mike" in page for page in pages] == [False] * 4
+    assert "Mike" in text(logged_in(mike).get(url(source)))
+
+
 # Mappings
 
 
@@ -640,6 +653,7 @@ def test_versions_are_listed_with_their_author(ours, alice, logged_in):
     browser.post(url(ours), given | {"fields": json.dumps(ours.fields)})
 
     page = text(browser.get(url(ours)))
+    assert "{\n  &quot;" in page
     assert "Version 2" in page
     assert "by alice" in page
 
