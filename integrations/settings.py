@@ -17,6 +17,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
     "django.contrib.admin.apps.SimpleAdminConfig",  # our own site is in integrations.admin.site
     "django.contrib.auth",
     "django.contrib.contenttypes",

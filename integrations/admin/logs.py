@@ -30,20 +30,21 @@ from logs.verdict import Cause, Status, Verdict
 MOST_COUNTED = 10_000
 MASK = "••••"
 
-SAID = {
+VERDICTS = {
     Verdict.NOT_MATCHED: "not matched",
     Verdict.MAPPING_OFF: "mapping off",
     Verdict.DESTINATION_OFF: "destination off",
     Verdict.SOURCE_OFF: "source off",
+}
+OUTCOMES = {
     Status.DELIVERED: "delivered",
     Status.AGAIN: "trying again",
     Status.FAILED: "failed",
     Status.QUARANTINED: "set aside",
     Status.CANCELLED: "cancelled",
     Status.EXPIRED: "given up",
-    Cause.FIRST: "first try",
-    Cause.RETRY: "automatic retry",
 }
+CAUSES = {Cause.FIRST: "first try", Cause.RETRY: "automatic retry"}
 PENDING = "pending"
 
 
@@ -284,8 +285,8 @@ class OutboundAdmin(LogAdmin):
             attempts.append(
                 {
                     "row": attempt,
-                    "cause": SAID[Cause(attempt.cause)],
-                    "outcome": SAID[Status(attempt.status)],
+                    "cause": CAUSES[Cause(attempt.cause)],
+                    "outcome": OUTCOMES[Status(attempt.status)],
                     "exchanges": exchanges,
                 }
             )
@@ -305,7 +306,7 @@ class OutboundAdmin(LogAdmin):
         label={"delivered": "success", "trying again": "warning", "failed": "danger", "set aside": "danger"},
     )
     def outcome(self, row: Any) -> str:
-        return SAID[Status(row.status)]
+        return OUTCOMES[Status(row.status)]
 
     @admin.display(description="status code")
     def status_code(self, row: Any) -> str:
@@ -326,9 +327,9 @@ def fates_of(events: Sequence[int]) -> dict[int, dict[int, str]]:
         last[event, mapping] = status
     return {
         event: {
-            mapping: SAID[verdict]
+            mapping: VERDICTS[verdict]
             if verdict is not Verdict.MATCHED
-            else SAID[Status(last[event, mapping])]
+            else OUTCOMES[Status(last[event, mapping])]
             if (event, mapping) in last
             else PENDING
             for mapping, verdict in verdicts.items()

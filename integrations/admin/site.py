@@ -95,11 +95,11 @@ class BrandScopedAdmin(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only what the page's own filters ask; any other look-up reads columns letter by letter."""
-        names = [item if isinstance(item, str) else item[0] for item in self.get_list_filter(request)]
+        filters = [item[0] if isinstance(item, tuple | list) else item for item in self.get_list_filter(request)]
         asked = {
-            f"{name}__{how}" for name in names if isinstance(name, str) for how in ("exact", "id__exact", "isnull")
+            f"{name}__{how}" for name in filters if isinstance(name, str) for how in ("exact", "id__exact", "isnull")
         }
-        return lookup in asked
+        return lookup in asked | {getattr(item, "parameter_name", None) for item in filters}
 
     def get_deleted_objects(
         self, objs: Iterable[Model], request: HttpRequest
