@@ -327,6 +327,7 @@ def test_an_account_is_asked_what_its_connector_declares(brand, alice, logged_in
         "setting_stack": ["This field is required."],
         "setting_api_key": ["This field is required."],
     }
+    assert "Test connection" not in text(empty)
     account = Account.objects.get()
     assert (account.connector, account.owner, account.settings) == ("antavo", None, {"stack": "st2"})
     assert account.open_settings() == {"stack": "st2", "api_key": "k3y"}
