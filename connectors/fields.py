@@ -30,6 +30,7 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "datetime": ("string", "number"),
     "object": ("object",),
 }
+_SHAPES = {"text": "", "password": "", "datetime": "date-like"}  # whatever format is declared
 _EXACT: dict[str, type] = {"string": str, "boolean": bool, "object": dict}
 _PASSED_THROUGH = "dynamicAuthSettings"
 
@@ -61,12 +62,21 @@ class _Condition:
 
     @staticmethod
     def _holds(payload: dict[str, Any], path: tuple[str, ...], wanted: Any, should: bool) -> bool:
+        """As JSON schema's if/then has it, to which Segment compiles a condition.
+
+        Without a wanted value the test is for absence, but inside an object Segment's is for presence, and never
+        for the opposite.
+        """
         value: Any = payload
-        for key in path:
-            value = value.get(key, UNDEFINED) if isinstance(value, dict) else UNDEFINED
+        for depth, key in enumerate(path):
+            if not isinstance(value, dict):
+                return True
+            value = value.get(key, UNDEFINED)
+            if value is UNDEFINED and (depth or len(path) > 1 or wanted is not UNDEFINED):
+                return False
         if wanted is UNDEFINED:
-            return (value is UNDEFINED) is should
-        return value is not UNDEFINED and _same(value, wanted) is should
+            return should if len(path) > 1 else (value is UNDEFINED or _as_null(value) is None) is should
+        return _same(value, wanted) is should
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +148,10 @@ def _declared(fields: Sequence[Any] | Mapping[str, Any]) -> dict[str, dict[str, 
     }
 
 
-def _object_schema(declared: dict[str, dict[str, Any]], label: str, open_: bool, types: Any = ("object",)) -> _Schema:
+def _object_schema(declared: dict[str, dict[str, Any]], label: str, open_: bool) -> _Schema:
     return _Schema(
         label=label,
-        types=types,
+        types=("object",),
         properties={name: _schema(one) for name, one in declared.items()},
         pointers=tuple((name, f"/{_pointer(name)}") for name in declared),
         required=tuple(name for name, one in declared.items() if one.get("required") is True),
@@ -157,22 +167,24 @@ def _object_schema(declared: dict[str, dict[str, Any]], label: str, open_: bool,
 def _schema(declared: dict[str, Any]) -> _Schema:
     types = _TYPES[declared["type"]]
     choices = [c["value"] if isinstance(c, dict) else c for c in declared.get("choices") or ()]
-    if declared.get("allowNull"):
-        types = (*types, "null")
-        choices += [None] if choices else []
     label = declared.get("label") or ""
     multiple = bool(declared.get("multiple"))
-    shape = declared.get("format") or ("date-like" if declared["type"] == "datetime" else "")
+    if declared.get("allowNull"):
+        types = types if multiple else (*types, "null")
+        choices += [None] if choices else []
+    shape = _SHAPES.get(declared["type"], declared.get("format") or "")
     if shape and shape not in _FORMATS:
         raise ValueError(f"{label or 'A field'} asks for the unknown format {shape!r}")
     if declared.get("properties"):
         of_object = _object_schema(
-            declared["properties"], "" if multiple else label, bool(declared.get("additionalProperties")), types
+            declared["properties"], "" if multiple else label, bool(declared.get("additionalProperties"))
         )
         return _Schema(label=label, types=("array",), items=of_object) if multiple else of_object
     if multiple:
         return _Schema(label=label, types=("array",), items=_Schema(types=types, choices=tuple(choices)))
-    minimum, maximum = declared.get("minimum") or None, declared.get("maximum") or None
+    bounded = declared["type"] in {"string", "number"}
+    minimum = (bounded and declared.get("minimum")) or None
+    maximum = (bounded and declared.get("maximum")) or None
     return _Schema(
         label=label,
         types=types,
@@ -199,10 +211,12 @@ def _prune_members(schema: _Schema, value: dict[str, Any], at_root: bool = False
     assert schema.properties is not None
     pruned: dict[str, Any] = {}
     for key, child in value.items():
+        if at_root and child == "":
+            continue
         of_member = schema.properties.get(key)
-        if of_member is None or (child != "" and type(child) is of_member.exact):
+        if of_member is None or (child and type(child) is of_member.exact):
             pruned[key] = child
-        elif not _is_empty(of_member, child) and not (at_root and child == ""):
+        elif not _is_empty(of_member, child):
             child = _prune(of_member, child)
             pruned[key] = [child] if at_root and of_member.items and not isinstance(child, list) else child
     return pruned
@@ -237,7 +251,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
 
 
 def _as_number(value: Any) -> Any:
-    if isinstance(value, dict | list) or value == "":
+    if value == "" or not (value is None or isinstance(value, str | bool)):
         return UNDEFINED
     number = to_number(value)
     if number != number or number in {float("inf"), float("-inf")}:
@@ -300,13 +314,13 @@ def _check(schema: _Schema, value: Any, at: str, faults: list[Fault]) -> Any:
     fits, value = _coerce(schema.types, value)
     if not fits:
         faults.append(Fault(at, f"{_name(schema, at)} must be {_kinds(schema.types)} but it was {_described(value)}."))
-    if is_number(value):
-        _check_range(schema, value, at, faults)
-    elif isinstance(value, str):
-        _check_text(schema, value, at, faults)
     if schema.choices and not any(_same(value, choice) for choice in schema.choices):
         shown = _listed([str(to_json(choice)) for choice in schema.choices])
         faults.append(Fault(at, f"{_name(schema, at)} must be one of: {shown}."))
+    if is_number(value) and schema.types[0] == "number":
+        _check_range(schema, value, at, faults)
+    elif isinstance(value, str):
+        _check_text(schema, value, at, faults)
     if isinstance(value, list) and schema.items:
         return [_check(schema.items, item, f"{at}/{i}", faults) for i, item in enumerate(value)]
     if isinstance(value, dict) and schema.properties:
@@ -342,17 +356,21 @@ def _check_range(schema: _Schema, value: float, at: str, faults: list[Fault]) ->
 
 
 def _check_text(schema: _Schema, value: str, at: str, faults: list[Fault]) -> None:
-    size = len(value)
+    if schema.types[0] == "string":
+        _check_length(schema, len(value), at, faults)
+    if schema.format:
+        called, is_valid = _FORMATS[schema.format]
+        if not is_valid(value):
+            faults.append(Fault(at, f"{_name(schema, at)} must be a valid {called} string but it was not."))
+
+
+def _check_length(schema: _Schema, size: int, at: str, faults: list[Fault]) -> None:
     if schema.minimum is not None and size < schema.minimum:
         wanted = f"{_characters(schema.minimum)} or more"
         faults.append(Fault(at, f"{_name(schema, at)} must be {wanted} but it was {_characters(size)}."))
     if schema.maximum is not None and size > schema.maximum:
         wanted = f"{_characters(schema.maximum)} or fewer"
         faults.append(Fault(at, f"{_name(schema, at)} must be {wanted} but it was {_characters(size)}."))
-    if schema.format:
-        called, is_valid = _FORMATS[schema.format]
-        if not is_valid(value):
-            faults.append(Fault(at, f"{_name(schema, at)} must be a valid {called} string but it was not."))
 
 
 # Words
@@ -477,7 +495,7 @@ _FORMATS: dict[str, tuple[str, Callable[[str], bool]]] = {
     "uri-reference": ("URI Reference", _pattern(rf"(?:[a-z][a-z0-9+\-.]*:)?{_REST}?", _TAIL)),
     "date": ("date", _is_date),
     "time": ("time", _is_time),
-    "date-time": ("date-time", _is_date_time),
+    "date-time": ("date and time", _is_date_time),
     "uuid": ("uuid", _pattern(r"(?:urn:uuid:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")),
     "ipv4": ("IPv4 address", _pattern(rf"(?:{_BYTE}\.){{3}}{_BYTE}")),
     "ipv6": ("IPv6 address", _is_ipv6),

@@ -246,19 +246,19 @@ def _one_of(*choices: str) -> _Check:
     return check
 
 
-def _object_with(required: dict[str, _Check], optional: dict[str, _Check] | None = None) -> _Check:
+def _object_with(required: set[str], checks: dict[str, _Check]) -> _Check:
+    """An object whose members are sound mappings; only then are they held against what the directive asks for."""
+
     def check(node: Any, path: Path) -> Iterator[str]:
-        if _type(node) != "object":
-            yield _should_be(path, "an object", node)
+        faults = list(_object_of_mappings(node, path))
+        yield from faults
+        if faults:
             return
-        for key, of_member in required.items():
-            if key not in node:
-                yield _say(path, f'should have field "{key}" but it doesn\'t')
-            else:
-                yield from of_member(node[key], (*path, key))
-        for key, of_member in (optional or {}).items():
+        for key, of_member in checks.items():
             if key in node:
                 yield from of_member(node[key], (*path, key))
+            elif key in required:
+                yield _say(path, f'should have field "{key}" but it doesn\'t')
 
     return check
 
@@ -282,14 +282,20 @@ def _array_path(node: Any, path: Path) -> Iterator[str]:
     yield from faults or _validate(node[1] if len(node) > 1 else None, path)
 
 
-def _array_of_objects(node: Any, path: Path) -> Iterator[str]:
+def _array(node: Any, path: Path) -> Iterator[str]:
     if not isinstance(node, list):
         yield _should_be(path, "an array", node)
-        return
-    for item in node:
-        for fault in _object_or_directive(item, ()):
-            yield fault
-            return
+
+
+_merged = _object_with({"objects"}, {"direction": _one_of("left", "right"), "objects": _array})
+
+
+def _merge_of_objects(node: Any, path: Path) -> Iterator[str]:
+    """Of the objects Segment reports only the first faulty one, and without its path."""
+    faults = list(_merged(node, path))
+    for item in [] if faults else node["objects"]:
+        faults = faults or list(_object_or_directive(item, ()))
+    yield from faults
 
 
 _CHECKS: dict[str, _Check] = {
@@ -297,16 +303,22 @@ _CHECKS: dict[str, _Check] = {
     "@template": _text_or_directive,
     "@literal": _raw_or_directive,
     "@if": _object_of_mappings,
-    "@case": _object_with({}, {"operator": _text, "value": _text_or_directive}),
+    "@case": _object_with(set(), {"operator": _text, "value": _text_or_directive}),
     "@replace": _object_with(
-        {"pattern": _text_of(1, 10), "value": _text_or_directive},
-        {"replacement": _text_of(0, 10), "ignorecase": _boolean, "global": _boolean},
+        {"pattern", "value"},
+        {
+            "pattern": _text_of(1, 10),
+            "replacement": _text_of(0, 10),
+            "value": _text_or_directive,
+            "ignorecase": _boolean,
+            "global": _boolean,
+        },
     ),
     "@arrayPath": _array_path,
-    "@json": _object_with({"value": _validate, "mode": _one_of("encode", "decode")}),
-    "@flatten": _object_with({"value": _validate}, {"separator": _text}),
-    "@merge": _object_with({"objects": _array_of_objects}, {"direction": _one_of("left", "right")}),
-    "@transform": _object_with({"apply": _object_or_directive, "mapping": _object_or_directive}),
+    "@json": _object_with({"value", "mode"}, {"value": _raw_or_directive, "mode": _one_of("encode", "decode")}),
+    "@flatten": _object_with({"value"}, {"separator": _text, "value": _raw_or_directive}),
+    "@merge": _merge_of_objects,
+    "@transform": _object_with({"apply", "mapping"}, {"apply": _object_or_directive, "mapping": _object_or_directive}),
     "@excludeWhenNull": _raw_or_directive,
     "@liquid": _liquid,
     "@random": _one_of("uuid"),
@@ -519,11 +531,6 @@ def _replace(options: Any, path: Path, keep: bool) -> Resolve:
     pairs = [(options["pattern"], options.get("replacement", ""))]
     if not falsy(options.get("pattern2")):
         pairs.append((options["pattern2"], options.get("replacement2", "")))
-    for pattern, replacement in pairs:
-        if isinstance(pattern, str) and length(pattern) > 10:
-            return _raising('@replace requires a "pattern" less than 10 characters')
-        if isinstance(replacement, str) and length(replacement) > 10:
-            return _raising('@replace requires a "replacement" less than 10 characters')
     if falsy(options.get("value")):
         return _nothing
     inner = _compile(options["value"], (*path, "value"), keep)
@@ -540,6 +547,10 @@ def _replace(options: Any, path: Path, keep: bool) -> Resolve:
         if not isinstance(value, str):
             return ""
         for pattern, replacement in usable:
+            if length(pattern) > 10:
+                raise MappingError('@replace requires a "pattern" less than 10 characters')
+            if length(replacement) > 10:
+                raise MappingError('@replace requires a "replacement" less than 10 characters')
             value = _substitute(value, pattern, replacement, ignore_case, everywhere, run)
         return value
 
@@ -598,7 +609,7 @@ def _array_path_directive(value: Any, path: Path, keep: bool) -> Resolve:
         resolved = []
         for i, item in enumerate(items):
             run.item = f"{outer}/{i}"
-            resolved.append(resolve_item(item, run))
+            resolved.append(resolve_item({} if item is UNDEFINED else item, run))
         run.item = outer
         return resolved
 
@@ -606,8 +617,11 @@ def _array_path_directive(value: Any, path: Path, keep: bool) -> Resolve:
 
 
 def _json(options: Any, path: Path, keep: bool) -> Resolve:
-    if not isinstance(options, dict) or falsy(options.get("value")):
-        return _raising('@json requires a "value" key')
+    if not isinstance(options, dict):
+        return _raising('@json requires an object with a "value" key')
+    for key in ("mode", "value"):
+        if falsy(options.get(key)):
+            return _raising(f'@json requires a "{key}" key')
     mode, inner = options.get("mode"), _compile(options["value"], (*path, "value"), keep)
 
     def encode(payload: Any, run: _Run) -> Any:
@@ -623,7 +637,11 @@ def _json(options: Any, path: Path, keep: bool) -> Resolve:
         except (ValueError, RecursionError):
             return value
 
-    return encode if mode == "encode" else decode if mode == "decode" else _nothing
+    def ignore(payload: Any, run: _Run) -> Any:
+        inner(payload, run)
+        return UNDEFINED
+
+    return encode if mode == "encode" else decode if mode == "decode" else ignore
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -671,10 +689,13 @@ def _flatten_into(flat: dict[str, Any], prefix: str, value: Any, separator: str,
 
 
 def _merge(options: Any, path: Path, keep: bool) -> Resolve:
-    if not isinstance(options, dict) or not isinstance(options.get("objects"), list):
+    if not isinstance(options, dict):
         return _raising('@merge requires an object with an "objects" key and a "direction" key')
-    if falsy(options.get("direction")):
-        return _raising('@merge requires a "direction" key')
+    for key in ("direction", "objects"):
+        if falsy(options.get(key)):
+            return _raising(f'@merge requires a "{key}" key')
+    if not isinstance(options["objects"], list):
+        return _raising(f"@merge: expected opts.array, got {kind(options['objects'])}")
     objects = [_compile(item, (*path, "objects", str(i)), keep) for i, item in enumerate(options["objects"])]
     backwards = options["direction"] == "left"
 
@@ -697,8 +718,13 @@ def _merge(options: Any, path: Path, keep: bool) -> Resolve:
 
 
 def _transform(options: Any, path: Path, keep: bool) -> Resolve:
-    if not isinstance(options, dict) or falsy(options.get("apply")) or falsy(options.get("mapping")):
+    if not isinstance(options, dict):
         return _raising('@transform requires an object with an "apply" key and a "mapping" key')
+    for key in ("mapping", "apply"):
+        if falsy(options.get(key)):
+            return _raising(f'@transform requires a "{key}" key')
+    if not isinstance(options["apply"], dict):
+        return _raising('@transform "apply" key should be an object')
     try:
         root = _root(options["apply"])
     except MappingError as error:
@@ -714,7 +740,8 @@ def _transform(options: Any, path: Path, keep: bool) -> Resolve:
             if payload is not UNDEFINED:
                 raise MappingError(f"data must be an object, got {kind(payload)}")
             payload = {}
-        return mapping(_drop(apply(payload, run), run), run)
+        applied = apply(payload, run)
+        return mapping({} if applied is UNDEFINED else _drop(applied, run), run)
 
     return resolve
 

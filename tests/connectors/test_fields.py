@@ -41,7 +41,7 @@ def test_input_fields_and_their_dict_form_ask_the_same() -> None:
     declared = (
         InputField("email", "Email", required=True, format="email"),
         InputField("tags", "Tags", multiple=True, choices=(Choice("a", "A"), Choice("b", "B"))),
-        InputField("data", "Data", "object", properties=(InputField("age", "Age", "integer", minimum=18),)),
+        InputField("data", "Data", "object", properties=(InputField("age", "Age", "number", minimum=18),)),
     )
 
     _, faults = outcome(declared, {"email": "x", "tags": ["c"], "data": {"age": "17", "more": 1}, "other": 1})
