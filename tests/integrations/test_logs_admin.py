@@ -24,7 +24,7 @@ CHECKOUT = {"customer": {"@path": "$.userId"}, "action": "checkout", "data": {"@
 
 @pytest.fixture
 def traffic(shop, loyalty, make_mapping, monkeypatch):
-    """Two orders delivered, one failed for want of a customer, a page nothing was to be done with, and a refused one."""
+    """Two orders delivered, one that lacks its customer, a page nobody asked for, and a track that was refused."""
     monkeypatch.setattr(tasks, "bell", lambda ready: None)
     mapping = make_mapping("event", name="Checkouts", trigger='event = "Order Completed"', fields=CHECKOUT)
     order = {"type": "track", "event": "Order Completed", "properties": {"total": 12, "note": "<b>loud</b>"}}
