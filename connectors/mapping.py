@@ -434,7 +434,7 @@ def _template(value: Any, path: Path, keep: bool) -> Resolve:
     pieces = [(text, None if hole is None else _keys(hole)) for text, hole in _holes(value, 2)]
 
     def fill(payload: Any, run: _Run) -> Any:
-        filled = "".join(text if keys is None else text + _shown(look_up(payload, keys)) for text, keys in pieces)
+        filled = "".join(text if keys is None else text + _shown(payload, keys) for text, keys in pieces)
         run.spend(len(filled))
         return filled
 
@@ -447,7 +447,7 @@ def _render(template: str, payload: Any, run: _Run) -> str:
         for text, hole in _holes(template, braces):
             parts.append(text)
             if hole is not None:
-                shown = _shown(look_up(payload, _keys(hole)))
+                shown = _shown(payload, _keys(hole))
                 run.spend(len(shown))
                 parts.append(shown)
         template = "".join(parts)
@@ -469,7 +469,8 @@ def _holes(template: str, braces: int) -> Iterator[tuple[str, str | None]]:
     yield template[done:], None
 
 
-def _shown(value: Any) -> str:
+def _shown(payload: Any, keys: tuple[str, ...]) -> str:
+    value = look_up({} if payload is UNDEFINED else payload, keys)
     return "" if value is None or value is UNDEFINED else to_text(value)
 
 
@@ -609,7 +610,7 @@ def _array_path_directive(value: Any, path: Path, keep: bool) -> Resolve:
         resolved = []
         for i, item in enumerate(items):
             run.item = f"{outer}/{i}"
-            resolved.append(resolve_item({} if item is UNDEFINED else item, run))
+            resolved.append(resolve_item(item, run))
         run.item = outer
         return resolved
 
@@ -740,8 +741,7 @@ def _transform(options: Any, path: Path, keep: bool) -> Resolve:
             if payload is not UNDEFINED:
                 raise MappingError(f"data must be an object, got {kind(payload)}")
             payload = {}
-        applied = apply(payload, run)
-        return mapping({} if applied is UNDEFINED else _drop(applied, run), run)
+        return mapping(_drop(apply(payload, run), run), run)
 
     return resolve
 
