@@ -58,6 +58,16 @@ def test_input_fields_and_their_dict_form_ask_the_same() -> None:
     }
 
 
+def test_an_object_with_declared_members_and_the_items_of_a_list_are_never_null() -> None:
+    declared = (
+        InputField("tags", "Tags", multiple=True, allow_null=True),
+        InputField("data", "Data", "object", allow_null=True, properties=(InputField("a", "A"),)),
+        InputField("note", "Note", allow_null=True),
+    )
+
+    assert fields.clean(declared, {"tags": [None, "x"], "data": None, "note": None}) == {"tags": ["x"], "note": None}
+
+
 def test_a_payload_that_is_no_object_is_a_fault() -> None:
     payload: Any = ["x"]
 

@@ -71,6 +71,22 @@ def test_each_item_has_a_made_value_of_its_own() -> None:
     assert made[0]["id"] != made[1]["id"]
 
 
+def test_faults_inside_a_directive_are_told_before_its_own() -> None:
+    with pytest.raises(MappingError) as caught:
+        mapping.compile({"a": {"@merge": {"direction": "up", "objects": 5, "more": {"@path": 5}}}, "b": {"@nope": 1}})
+
+    assert caught.value.messages == (
+        "/a/@merge/more/@path should be a string or a mapping directive but it is a number.",
+        "/b has an invalid directive: @nope.",
+    )
+
+
+def test_a_template_of_nothing_is_filled_from_an_empty_object() -> None:
+    fields = {"a": {"@transform": {"apply": {"@path": "$.gone"}, "mapping": {"@template": "{{ x }}|{{ }}"}}}}
+
+    assert mapping.compile(fields).resolve({}) == {"a": "|[object Object]"}
+
+
 def test_liquid_is_refused_when_the_mapping_is_saved() -> None:
     with pytest.raises(MappingError) as caught:
         mapping.compile({"a": {"@liquid": "{{ userId }}"}})
