@@ -203,10 +203,17 @@ def _text_or_directive(node: Any, path: Path) -> Iterator[str]:
 
 
 def _object_or_directive(node: Any, path: Path) -> Iterator[str]:
-    if _type(node) not in {"directive", "object"}:
+    if not isinstance(node, dict):
         yield _should_be(path, "a object or a mapping directive", node)
-    else:
-        yield from _validate(node, path)
+
+
+def _member_text_or_directive(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, str) and _type(node) != "directive":
+        yield _should_be(path, "a string or a mapping directive", node)
+
+
+def _anything(node: Any, path: Path) -> Iterator[str]:
+    return iter(())
 
 
 def _raw_or_directive(node: Any, path: Path) -> Iterator[str]:
@@ -247,7 +254,7 @@ def _one_of(*choices: str) -> _Check:
 
 
 def _object_with(required: set[str], checks: dict[str, _Check]) -> _Check:
-    """An object whose members are sound mappings; only then are they held against what the directive asks for."""
+    """An object whose members are sound mappings; only then are they held, unopened, against what is asked of them."""
 
     def check(node: Any, path: Path) -> Iterator[str]:
         faults = list(_object_of_mappings(node, path))
@@ -294,7 +301,7 @@ def _merge_of_objects(node: Any, path: Path) -> Iterator[str]:
     """Of the objects Segment reports only the first faulty one, and without its path."""
     faults = list(_merged(node, path))
     for item in [] if faults else node["objects"]:
-        faults = faults or list(_object_or_directive(item, ()))
+        faults = faults or list(_object_or_directive(item, ())) or list(_validate(item, ()))
     yield from faults
 
 
@@ -303,20 +310,20 @@ _CHECKS: dict[str, _Check] = {
     "@template": _text_or_directive,
     "@literal": _raw_or_directive,
     "@if": _object_of_mappings,
-    "@case": _object_with(set(), {"operator": _text, "value": _text_or_directive}),
+    "@case": _object_with(set(), {"operator": _text, "value": _member_text_or_directive}),
     "@replace": _object_with(
         {"pattern", "value"},
         {
             "pattern": _text_of(1, 10),
             "replacement": _text_of(0, 10),
-            "value": _text_or_directive,
+            "value": _member_text_or_directive,
             "ignorecase": _boolean,
             "global": _boolean,
         },
     ),
     "@arrayPath": _array_path,
-    "@json": _object_with({"value", "mode"}, {"value": _raw_or_directive, "mode": _one_of("encode", "decode")}),
-    "@flatten": _object_with({"value"}, {"separator": _text, "value": _raw_or_directive}),
+    "@json": _object_with({"value", "mode"}, {"value": _anything, "mode": _one_of("encode", "decode")}),
+    "@flatten": _object_with({"value"}, {"separator": _text, "value": _anything}),
     "@merge": _merge_of_objects,
     "@transform": _object_with({"apply", "mapping"}, {"apply": _object_or_directive, "mapping": _object_or_directive}),
     "@excludeWhenNull": _raw_or_directive,
