@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help=f"send {ONCE} events, account for each of them, and end")
     parser.add_argument("--port", type=int, default=8000, help="where admin and door listen (8000)")
     options = parser.parse_args()
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:
         return run(options.port, once=options.once)
