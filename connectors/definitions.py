@@ -15,7 +15,7 @@ import msgspec
 
 from connectors import fields as field_engine
 from connectors import mapping as mapping_engine
-from connectors.errors import Broken, SwitchyardError
+from connectors.errors import Broken, Fault, SwitchyardError
 
 if TYPE_CHECKING:
     from connectors.client import AddressPolicy, Client, Exchange
@@ -34,8 +34,11 @@ UNSET: Any = _Unset()
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """One thing to choose; `note` is a sentence on what it means to choose it."""
+
     value: str
     label: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class ActionDefinition:
     `perform_batch(client, payloads, calls)` returns one answer or DeliveryError per payload, in order; what it raises
     counts for all. `update` marks actions that overwrite a customer's state, where the latest must win.
     `check(payload)` raises PayloadError for what the vendor would swallow without a word; it runs before anything is
-    sent or put into a batch.
+    sent or put into a batch. `warn(payload)` tells, for previews, what will be sent but hardly does what is wanted.
+    `context_traits`: what `context.traits` of a track, page or screen event holds counts as traits of its own.
     """
 
     slug: str
@@ -142,6 +146,8 @@ class ActionDefinition:
     batch: Batch | None = None
     update: bool = False
     check: Callable[[JSON], None] | None = None
+    warn: Callable[[JSON], Sequence[Fault]] | None = None
+    context_traits: bool = False
 
     @cached_property
     def default_mapping(self) -> JSON:
@@ -274,10 +280,21 @@ def _result(outcome: Any, payload: JSON, exchanges: tuple[Exchange, ...]) -> Res
 
 def prepare(action: ActionDefinition, mapping: mapping_engine.Mapping, event: JSON, context: Any = None) -> JSON:
     """The payload of one event: mapping resolved, fields cleaned and checked. Raises MappingError or PayloadError."""
+    if action.context_traits:
+        event = _with_context_traits(event)
     payload: JSON = field_engine.clean(action.fields, mapping.resolve(event, context))
     if action.check:
         action.check(payload)
     return payload
+
+
+def _with_context_traits(event: JSON) -> JSON:
+    """Segment's libraries put traits there: https://segment.com/docs/connections/spec/common/#context-fields"""
+    if not isinstance(event, dict) or event.get("type") not in ("track", "page", "screen"):
+        return event
+    context, own = event.get("context"), event.get("traits", {})
+    found = context.get("traits") if isinstance(context, dict) else None
+    return {**event, "traits": {**found, **own}} if isinstance(found, dict) and isinstance(own, dict) else event
 
 
 def perform_one(action: ActionDefinition, client: Client, payload: JSON, call: Call) -> Any:
