@@ -7,7 +7,7 @@ here is frozen and runs without Django, so that forms, previews, deliveries and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from connectors.client import AddressPolicy, Client, Exchange
 
 JSON = dict[str, Any]
+
+NO_SETTINGS: JSON = {}
 
 
 class _Unset:
@@ -47,7 +49,8 @@ class InputField:
 
     `type` is one of string, text, number, integer, boolean, datetime, object. `default` is what a new mapping starts
     with (a directive such as `{"@path": "$.userId"}` or a plain value); it is never applied when an event is delivered.
-    `required` is True or a condition `{"match": "all"|"any", "conditions": [{"fieldKey", "operator", "value"}]}`.
+    `required` is True or a condition `{"match": "all"|"any", "conditions": [{"fieldKey", "operator", "value"}]}`;
+    `required_by` names a setting that, when on, makes a field of an action required.
     `secret` is all it takes to be encrypted, masked in forms and scrubbed from logs.
     """
 
@@ -55,6 +58,7 @@ class InputField:
     label: str
     type: str = "string"
     required: bool | Mapping[str, Any] = False
+    required_by: str = ""
     default: Any = UNSET
     help: str = ""
     secret: bool = False
@@ -77,7 +81,8 @@ class Batch:
 
     `part` is the dotted path of the list (or keyed object) inside the request body that holds one entry per payload,
     in order; the log uses it to show each event its own part. Empty: the body itself is the list. `size` names the
-    field in which a mapping asks for fewer items than `items`; less than two there means one at a time.
+    field in which a mapping asks for fewer items than `items`; less than two there means one at a time. `where` are the
+    settings under which there are batches at all.
     """
 
     items: int
@@ -85,6 +90,7 @@ class Batch:
     by: tuple[str, ...] = ()
     part: str = ""
     size: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)
 
     def split(self, payloads: Sequence[JSON]) -> list[list[int]]:
         """Which payloads travel together, as lists of their indexes, each list in order and for one request."""
@@ -131,8 +137,9 @@ class ActionDefinition:
     `perform(client, payload, call)` returns the vendor's answer or raises a DeliveryError.
     `perform_batch(client, payloads, calls)` returns one answer or DeliveryError per payload, in order; what it raises
     counts for all. `update` marks actions that overwrite a customer's state, where the latest must win.
-    `check(payload)` raises PayloadError for what the vendor would swallow without a word; it runs before anything is
-    sent or put into a batch. `warn(payload)` tells, for previews, what will be sent but hardly does what is wanted.
+    `shape(fields, settings, event)` returns the resolved fields as the settings want them, before they are cleaned: for
+    what the account, and not the mapping, decides. `check(payload)` raises PayloadError for what the vendor would
+    swallow without a word; it runs before anything is sent or put into a batch. `warn(payload)` tells, for previews, what will be sent but hardly does what is wanted.
     `context_traits`: what `context.traits` of a track, page or screen event holds counts as traits of its own.
     """
 
@@ -145,6 +152,7 @@ class ActionDefinition:
     perform_batch: PerformBatch | None = None
     batch: Batch | None = None
     update: bool = False
+    shape: Callable[[JSON, JSON, JSON], JSON] | None = None
     check: Callable[[JSON], None] | None = None
     warn: Callable[[JSON], Sequence[Fault]] | None = None
     context_traits: bool = False
@@ -152,6 +160,23 @@ class ActionDefinition:
     @cached_property
     def default_mapping(self) -> JSON:
         return {f.name: f.default for f in self.fields if f.default is not UNSET}
+
+    def fields_under(self, settings: Mapping[str, Any]) -> tuple[InputField, ...]:
+        """The fields, with those required that these settings make so."""
+        asked = frozenset(name for name in self._switches if settings.get(name))
+        if asked not in self._fields_under:
+            self._fields_under[asked] = tuple(
+                replace(f, required=True) if f.required_by in asked else f for f in self.fields
+            )
+        return self._fields_under[asked]
+
+    @cached_property
+    def _switches(self) -> frozenset[str]:
+        return frozenset(f.required_by for f in self.fields if f.required_by)
+
+    @cached_property
+    def _fields_under(self) -> dict[frozenset[str], tuple[InputField, ...]]:
+        return {frozenset(): self.fields}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +263,13 @@ class DestinationDefinition:
         ready: list[tuple[int, JSON, Call]] = []
         for i, event in enumerate(events):
             try:
-                payload = prepare(declared, mapping_engine.compile(mapping), event)
+                payload = prepare(declared, mapping_engine.compile(mapping), event, settings=settings)
             except SwitchyardError as error:
                 results[i] = Result(error=error)
             else:
                 ready.append((i, payload, Call(key=idempotency_key(event, i), event=event)))
         with self.client(settings, policy=policy) as client:
-            for group in together(declared, [payload for _, payload, _ in ready]):
+            for group in together(declared, [payload for _, payload, _ in ready], settings):
                 members = [ready[n] for n in group]
                 outcomes = perform(declared, client, [p for _, p, _ in members], [c for _, _, c in members])
                 for (i, payload, _), outcome in zip(members, outcomes, strict=True):
@@ -258,11 +283,14 @@ def idempotency_key(event: Any, index: int) -> str:
     return str(message_id or index)
 
 
-def together(action: ActionDefinition, payloads: Sequence[JSON]) -> list[list[int]]:
+def together(
+    action: ActionDefinition, payloads: Sequence[JSON], settings: JSON = NO_SETTINGS
+) -> list[list[int]]:
     """Which payloads go into one request, as lists of their indexes; each alone where the action has no batches."""
-    if action.batch is None or action.perform_batch is None:
+    batch = action.batch
+    if batch is None or action.perform_batch is None or not batch.where.items() <= settings.items():
         return [[i] for i in range(len(payloads))]
-    return action.batch.split(payloads)
+    return batch.split(payloads)
 
 
 def perform(action: ActionDefinition, client: Client, payloads: Sequence[JSON], calls: Sequence[Call]) -> Sequence[Any]:
@@ -278,11 +306,20 @@ def _result(outcome: Any, payload: JSON, exchanges: tuple[Exchange, ...]) -> Res
     return Result(answer=outcome, payload=payload, exchanges=exchanges)
 
 
-def prepare(action: ActionDefinition, mapping: mapping_engine.Mapping, event: JSON, context: Any = None) -> JSON:
+def prepare(
+    action: ActionDefinition,
+    mapping: mapping_engine.Mapping,
+    event: JSON,
+    context: Any = None,
+    settings: JSON = NO_SETTINGS,
+) -> JSON:
     """The payload of one event: mapping resolved, fields cleaned and checked. Raises MappingError or PayloadError."""
     if action.context_traits:
         event = _with_context_traits(event)
-    payload: JSON = field_engine.clean(action.fields, mapping.resolve(event, context))
+    fields = mapping.resolve(event, context)
+    if action.shape:
+        fields = action.shape(fields, settings, event)
+    payload: JSON = field_engine.clean(action.fields_under(settings), fields)
     if action.check:
         action.check(payload)
     return payload
