@@ -203,7 +203,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a vendor answered. `truncated`: the rest of the body was too long, too slow or never came."""
+    """What a vendor answered. `truncated`: the rest of the body was too long, too slow or never came.
+
+    `note` is what a connector has to say about a success, for the log.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -211,6 +214,7 @@ class Answer:
     truncated: bool
     ms: float
     request: str = ""
+    note: str = ""
 
     def __repr__(self) -> str:
         return f"Answer({self.request}, {self.status}, {self.ms:.0f} ms)"
@@ -301,14 +305,22 @@ class Client:
             sent["Content-Type"] = content_type
         if auth:
             sent["Authorization"] = f"Bearer {auth}" if isinstance(auth, str) else _basic(*auth)
+        headers = {**(headers or {}), **self.sign(method, url, body or b"")}
         if headers:
             given = {name.lower() for name in headers}
-            sent = {name: value for name, value in sent.items() if name.lower() not in given} | dict(headers)
+            sent = {name: value for name, value in sent.items() if name.lower() not in given} | headers
         _check_headers(sent, where)
         return self._exchange(method, url, where, sent, body, expect)
 
-    def error_for(self, answer: Answer) -> DeliveryError:
-        """The error an answer other than 2xx stands for; a connector overrides it to read its vendor's own words."""
+    def sign(self, method: str, url: str, body: bytes) -> Mapping[str, str]:
+        """Headers that prove who sends these bytes there; a connector whose vendor wants signatures overrides it."""
+        return {}
+
+    def error_for(self, answer: Answer) -> DeliveryError | None:
+        """The error an answer other than 2xx stands for; a connector overrides it to read its vendor's own words.
+
+        None makes the answer a success after all.
+        """
         status, words = answer.status, vendor_words(answer)
         message = f"{answer.request} answered {status}: {words}"
         if status in (401, 403):
@@ -348,16 +360,19 @@ class Client:
             answer = Answer(status, received, content, truncated, _ms_since(start), where)
             if not 200 <= status < 300 and status not in expect:
                 failure = self.error_for(answer)
+        except NoAnswer as error:
+            failure = NoAnswer(f"{where}: {error.message}", unsent=True)
         except DeliveryError as error:
             failure = type(error)(f"{where}: {error.message}")
         except ssl.SSLError as error:
             failure = NoAnswer(
-                f"{where}: no secure connection: {error.reason or 'handshake failed'}. Check its certificate."
+                f"{where}: no secure connection: {error.reason or 'handshake failed'}. Check its certificate.",
+                unsent=isinstance(error, ssl.SSLCertVerificationError),
             )
         except TimeoutError:
             failure = NoAnswer(f"{where} gave no answer within {self.deadline:g} s.")
         except ConnectionRefusedError:
-            failure = NoAnswer(f"{where} was not answered: the connection was refused.")
+            failure = NoAnswer(f"{where} was not answered: the connection was refused.", unsent=True)
         except (OSError, HTTPException, HTTPError):
             failure = NoAnswer(f"{where} was not answered: the connection broke off.")
         self._exchanges.append(

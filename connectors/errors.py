@@ -100,10 +100,17 @@ class DeliveryError(SwitchyardError):
 
 
 class NoAnswer(DeliveryError):
-    """Nothing came back: connection refused or reset, time-out, unknown host, bad TLS."""
+    """Nothing came back: connection refused or reset, time-out, unknown host, bad TLS.
+
+    `unsent` when nothing can have reached the vendor either; otherwise it may have done what was asked.
+    """
 
     who = "their system"
     again = True
+
+    def __init__(self, message: str, *, unsent: bool = False) -> None:
+        super().__init__(message)
+        self.unsent = unsent
 
 
 class Busy(DeliveryError):
