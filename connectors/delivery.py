@@ -26,7 +26,7 @@ from django.db import InterfaceError, OperationalError, connection
 from connectors import event as events
 from connectors import lanes, routing
 from connectors.book import Book, Lane, Version
-from connectors.client import DEADLINE, Client, Exchange
+from connectors.client import DEADLINE, Answer, Client, Exchange
 from connectors.definitions import ActionDefinition, Call, perform, prepare, together
 from connectors.errors import Broken, DeliveryError, SwitchyardError
 from connectors.mapping import Context
@@ -177,10 +177,10 @@ def decide_late(book: Book) -> bool:
 
 def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, stopping: Callable[[], bool]) -> None:
     """Resolve the claimed rows, send them in groups, record each send before the next."""
-    ready, ended = _resolve(rows, book)
+    ready, ended = _resolve(rows, book, hand.lane.settings)
     if ended:
         _record(hand, ended, ())
-    groups = deque(_groups(ready))
+    groups = deque(_groups(ready, hand.lane.settings))
     while groups:
         held = [item.row for group in groups for item in group]
         if stopping():
@@ -204,7 +204,9 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
         _record(hand, outcomes, exchanges)
 
 
-def _resolve(rows: Sequence[Claimed], book: Book) -> tuple[list[Ready], list[Outcome]]:
+def _resolve(
+    rows: Sequence[Claimed], book: Book, settings: dict[str, Any]
+) -> tuple[list[Ready], list[Outcome]]:
     """What is ready to leave, and what ended before it could."""
     versions = book.versions({row.version for row in rows})
     found = stored_events(row.event for row in rows)
@@ -223,7 +225,7 @@ def _resolve(rows: Sequence[Claimed], book: Book) -> tuple[list[Ready], list[Out
             ended.append(Outcome(row, Status.FAILED, sent=False, fault="Expired", error=why))
         else:
             try:
-                payload = prepare(version.action, version.fields, event, context_for(version, row.event))
+                payload = prepare(version.action, version.fields, event, context_for(version, row.event), settings)
             except SwitchyardError as error:
                 ended.append(_outcome(row, error, (), 0))
             except Exception as error:  # noqa: BLE001 (one event must not take its siblings along)
@@ -233,13 +235,13 @@ def _resolve(rows: Sequence[Claimed], book: Book) -> tuple[list[Ready], list[Out
     return ready, ended
 
 
-def _groups(ready: Sequence[Ready]) -> Iterator[list[Ready]]:
+def _groups(ready: Sequence[Ready], settings: dict[str, Any]) -> Iterator[list[Ready]]:
     """What travels together, by action and by what its batches allow."""
     by_action: dict[str, list[Ready]] = {}
     for item in ready:
         by_action.setdefault(item.action.slug, []).append(item)
     for items in by_action.values():
-        for group in together(items[0].action, [item.payload for item in items]):
+        for group in together(items[0].action, [item.payload for item in items], settings):
             yield [items[i] for i in group]
 
 
@@ -273,6 +275,8 @@ def _outcome(
             outcome.code = answer.status
             if answer.again:
                 _again(outcome, answer)
+    elif isinstance(answer, Answer):
+        outcome.error = answer.note
     return outcome
 
 
