@@ -19,6 +19,7 @@ import requests
 from integrations import demo, embedded
 
 DEADLINE = 55  # seconds events may take to arrive
+PASSWORD = "correct horse"
 
 
 class World:
@@ -41,7 +42,7 @@ class World:
         self._on_server(f'CREATE DATABASE "{self.database}"')
         self.django("from django.core.management import call_command; call_command('migrate', verbosity=0)")
         self.write_key = self.django(
-            "from integrations import demo_brand; print(demo_brand.settle('correct horse').reveal_key())"
+            f"from integrations import demo_brand; print(demo_brand.settle({PASSWORD!r}).reveal_key())"
         )
         for name in ("sandbox", "worker", "web"):
             self.start(name)
@@ -62,9 +63,12 @@ class World:
         self.flush_broker()
 
     def start(self, name: str) -> None:
+        self.launch(name, demo.programs(self.port, self.sandbox_port, self.folder)[name])
+
+    def launch(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                demo.programs(self.port, self.sandbox_port, self.folder)[name],
+                command,
                 env=self.environment | {"SWITCHYARD_PROCESS": "web" if name == "web" else "worker"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
