@@ -19,12 +19,15 @@ Role = Membership.Role
 
 @admin.register(Brand, site=site)
 class BrandAdmin(BrandScopedAdmin):
-    """Administrators rename their brand; only operators make and remove brands."""
+    """Administrators rename their brand; only operators make, limit and remove brands."""
 
     editors = (Role.ADMINISTRATOR,)
     list_display = ("name", "people")
     search_fields = ("name",)
-    fields = ("name",)
+    fields = ("name", "events_per_second")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if scoping.is_operator(request.user) else ("events_per_second",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return scoping.is_operator(request.user)

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from connectors import event
 from connectors.errors import EventError
-from integrations.doors import intake
+from integrations.doors import intake, limits
 
 AT_ONCE = 64  # requests one process takes in at the same time; more are asked to come again
 BATCH = 500 * 1024  # bytes; Segment's limit of a batch
@@ -34,14 +34,16 @@ _room = threading.BoundedSemaphore(AT_ONCE)
 
 
 class Refused(Exception):
-    """The request is answered with an error; `events` is how many it presented."""
+    """The request is answered with an error; `events` is how many it presented, `after` the seconds until it may
+    come again."""
 
-    def __init__(self, status: int, code: str, message: str, *, events: int = 1) -> None:
+    def __init__(self, status: int, code: str, message: str, *, events: int = 1, after: int = 0) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.events = events
+        self.after = after
 
 
 @dataclass(slots=True)
@@ -77,17 +79,17 @@ def _answer(take_in: Callable[..., None], request: HttpRequest, kind: str, place
         response["Allow"] = "POST, OPTIONS"
         return response
     if not _room.acquire(blocking=False):
-        return _again(429, "too_many_requests", "Too many requests are being taken in; send this again.", after=1)
+        return _refusal(429, "too_many_requests", "Too many requests are being taken in; send this again.", after=1)
     try:
         visit = Visit(kind, _headers(request), time.perf_counter())
         try:
             take_in(request, visit, **place)
         except Refused as refused:
             _note(visit, refused)
-            return _refusal(refused.status, refused.code, refused.message)
+            return _refusal(refused.status, refused.code, refused.message, after=refused.after)
     except (OperationalError, InterfaceError):
         connection.close()
-        return _again(503, "database_away", "Nothing could be stored just now; send this again.", after=5)
+        return _refusal(503, "database_away", "Nothing could be stored just now; send this again.", after=5)
     finally:
         _room.release()
     return HttpResponse(b'{"success": true}', content_type="application/json")
@@ -113,6 +115,7 @@ def keep(visit: Visit, parsed: event.Parsed) -> None:
     if not parsed.items:
         code, message = _verdict(parsed.refused)
         raise Refused(400, code, message, events=len(parsed.refused))
+    _within_limit(visit.source, len(parsed.items) + len(parsed.refused))
     intake.take(
         visit.source,
         kind=visit.kind,
@@ -122,6 +125,22 @@ def keep(visit: Visit, parsed: event.Parsed) -> None:
         started=visit.started,
         key=visit.key,
     )
+
+
+def _within_limit(source: intake.SourceRef, events: int) -> None:
+    """Raise Refused if the brand sends more than its operators allow; the others do not notice."""
+    if not source.events_per_second:
+        return
+    wait = limits.take(source.brand, source.events_per_second, events)
+    if wait:
+        raise Refused(
+            429,
+            "brand_limit",
+            f"This brand may send {source.events_per_second:,} events a second; send this again in {wait} s, "
+            "or ask an operator for more.",
+            events=events,
+            after=wait,
+        )
 
 
 def _verdict(refusals: list[event.Refusal]) -> tuple[str, str]:
@@ -157,14 +176,11 @@ def _headers(request: HttpRequest) -> dict[str, str]:
     return {name: value[:500].replace("\0", "") for name, value in given.items() if value}
 
 
-def _refusal(status: int, code: str, message: str) -> HttpResponse:
+def _refusal(status: int, code: str, message: str, *, after: int = 0) -> HttpResponse:
     body = json.dumps({"success": False, "code": code, "message": message})
-    return HttpResponse(body, status=status, content_type="application/json")
-
-
-def _again(status: int, code: str, message: str, *, after: int) -> HttpResponse:
-    response = _refusal(status, code, message)
-    response["Retry-After"] = str(after)
+    response = HttpResponse(body, status=status, content_type="application/json")
+    if after:
+        response["Retry-After"] = str(after)
     return response
 
 

@@ -33,6 +33,7 @@ class SourceRef:
     brand: int
     on: bool
     rules_version: int
+    events_per_second: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def find_for_webhook(source_id: int) -> tuple[SourceRef, list[bytes]] | None:
         rows = cursor.fetchall()
     if not rows:
         return None
-    opened = secrets.open_all(SourceKey.secrets_kind, [row[4] for row in rows])
-    return SourceRef(*rows[0][:4]), [values["value"].encode() for values in opened.values()]
+    opened = secrets.open_all(SourceKey.secrets_kind, [row[5] for row in rows])
+    return SourceRef(*rows[0][:5]), [values["value"].encode() for values in opened.values()]
 
 
 def take(
@@ -177,11 +178,15 @@ def _worth_a_row(source: int) -> bool:
 
 
 _BY_KEY = """
-SELECT s.id, s.brand_id, s.enabled, s.rules_version
-FROM integrations_sourcekey k JOIN integrations_source s ON s.id = k.source_id
+SELECT s.id, s.brand_id, s.enabled, s.rules_version, b.events_per_second
+FROM integrations_sourcekey k
+JOIN integrations_source s ON s.id = k.source_id
+JOIN integrations_brand b ON b.id = s.brand_id
 WHERE k.kind = %s AND k.hash = %s AND (k.expires_at IS NULL OR k.expires_at > now())"""
 
 _BY_ID = """
-SELECT s.id, s.brand_id, s.enabled, s.rules_version, k.id
-FROM integrations_sourcekey k JOIN integrations_source s ON s.id = k.source_id
+SELECT s.id, s.brand_id, s.enabled, s.rules_version, b.events_per_second, k.id
+FROM integrations_sourcekey k
+JOIN integrations_source s ON s.id = k.source_id
+JOIN integrations_brand b ON b.id = s.brand_id
 WHERE s.id = %s AND k.kind = %s AND (k.expires_at IS NULL OR k.expires_at > now())"""

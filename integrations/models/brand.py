@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from integrations.models.base import Named, brand_seed
@@ -11,6 +12,20 @@ from integrations.models.base import Named, brand_seed
 class Brand(Named):
     seed = models.BinaryField(default=brand_seed, max_length=32, editable=False)
     """Keys every value we make up for this brand, such as random anonymous ids."""
+
+    events_per_second = models.PositiveIntegerField(
+        "events per second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="The most this brand's senders may bring in on average, set by operators. What comes beyond is "
+        "answered 429 with the time to wait, and is not kept: Segment's libraries send it again. Empty: no limit.",
+    )
+
+    class Meta(Named.Meta):
+        constraints = [
+            models.CheckConstraint(condition=models.Q(events_per_second__gte=1), name="brand_limit_is_positive")
+        ]
 
 
 class Membership(models.Model):
