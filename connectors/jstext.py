@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 
@@ -34,6 +35,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)", re.ASCII)
 _RADIX = re.compile(r"0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+", re.ASCII)
+_STEP = re.compile(r"\.|\[(?=['\"0-9])|(?<=['\"0-9])\]+")
 SPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -160,6 +162,15 @@ def look_up(value: Any, keys: tuple[str, ...]) -> Any:
         else:
             value = member(value, key)
     return value
+
+
+@lru_cache(maxsize=8192)
+def path_keys(path: str) -> tuple[str, ...]:
+    """The keys of one of Segment's paths, `a.b[0]['c d']`; none for the whole payload."""
+    if path in {"", "."}:
+        return ()
+    parts = (part for part in _STEP.split(path) if part)
+    return tuple(part.replace("'", "").replace('"', "") for part in parts)
 
 
 def key_order(value: dict[str, Any]) -> list[str]:

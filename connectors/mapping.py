@@ -5,12 +5,16 @@
 A mapping is JSON. An object whose keys start with `@` is a directive and becomes what it resolves to; other objects and
 arrays are resolved member by member; everything else stands for itself. What resolves to undefined is left out of
 objects and becomes null in arrays. Results, messages and oddities are those of Segment's own code, so that a mapping
-can be moved between the two. Beyond it there is one directive of ours:
+can be moved between the two. Beyond it there are directives of ours; plain texts and keys stay what they are:
 
-    {"@random": "uuid"}     a made value: the same in preview, every attempt and every replay of one event and mapping
+    {"@text": "Hi ${e://Field/name}, {{ event }}"}      text with holes: piped_text tells what fills them
+    {"@object": {"a.b": …, "items[0].sku": …}}          dots and [0] in keys nest; a part in double quotes is literal
+    {"@jsonpath": "$..sku"}                             the first value a JSONPath (RFC 9535) finds
+    {"@random": "uuid"}                                 a made value: the same in preview, every attempt and replay
 
-Known differences: `@liquid` is refused; no JavaScript prototypes (`$.constructor` is just a missing member); there are
-budgets, for the size of a mapping and for what resolving one event may make.
+Known differences: what Liquid refuses is refused when the mapping is compiled; no JavaScript prototypes
+(`$.constructor` is just a missing member); there are budgets, for the size of a mapping and for what resolving one
+event may make.
 """
 
 from __future__ import annotations
@@ -19,14 +23,27 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, NoReturn
 from uuid import UUID
 
+from connectors import jsonpath, piped_text
+from connectors.context import Context
 from connectors.errors import MappingError
-from connectors.jstext import SPACE, UNDEFINED, falsy, key_order, kind, length, look_up, member, to_json, to_text
+from connectors.jstext import (
+    SPACE,
+    UNDEFINED,
+    falsy,
+    key_order,
+    kind,
+    length,
+    look_up,
+    member,
+    path_keys,
+    to_json,
+    to_text,
+)
 
 __all__ = ["UNDEFINED", "Context", "Mapping", "compile"]
 
@@ -35,20 +52,6 @@ MAX_DEPTH = 100
 BUDGET = 4_000_000  # characters and members one resolution may make
 
 Resolve = Callable[[Any, "_Run"], Any]
-
-
-@dataclass(slots=True)
-class Context:
-    """What is not in the event: the key and the name of made values, answers of earlier tasks; collects warnings.
-
-    `seed` is the brand's secret, `identity` names the event and the mapping; together they make values that nobody
-    can guess and that never change.
-    """
-
-    seed: bytes = b""
-    identity: bytes = b""
-    answers: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
 
 
 class Mapping:
@@ -71,7 +74,7 @@ class Mapping:
             if event is not UNDEFINED:
                 raise MappingError(f"data must be an object, got {kind(event)}")
             event = {}
-        run = _Run(context or Context())
+        run = _Run(context or Context(), event)
         try:
             resolved = self._resolve(event, run)
             if not self._finish:
@@ -97,6 +100,7 @@ class _Run:
     """The state of one resolution."""
 
     context: Context
+    event: dict[str, Any]
     left: int = BUDGET
     item: str = ""
 
@@ -179,8 +183,12 @@ def _validate(node: Any, path: Path) -> Iterator[str]:
     if found == "directive":
         yield from _validate_directive(node, path)
     elif found == "object":
-        for key, child in node.items():
-            yield from _validate(child, (*path, key))
+        yield from _validate_members(node, path)
+
+
+def _validate_members(node: dict[str, Any], path: Path) -> Iterator[str]:
+    for key, child in node.items():
+        yield from _validate(child, (*path, key))
 
 
 def _validate_directive(node: dict[str, Any], path: Path) -> Iterator[str]:
@@ -274,6 +282,42 @@ def _liquid(node: Any, path: Path) -> Iterator[str]:
     yield _say(path, "asks for Liquid, which is not run here; use @template, @case, @if or @replace instead")
 
 
+def _text_with_holes(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, str):
+        yield _should_be(path, "a string", node)
+        return
+    try:
+        piped_text.compile(node)
+    except MappingError as error:
+        yield _say(path, error.message)
+
+
+def _json_path(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, str):
+        yield _should_be(path, "a string", node)
+        return
+    try:
+        jsonpath.compile(node)
+    except MappingError as error:
+        yield _say(path, f"cannot be used: {error.message.rstrip('.')}")
+
+
+def _rows(node: Any, path: Path) -> Iterator[str]:
+    if _type(node) != "object":
+        yield _should_be(path, "an object", node)
+        return
+    try:
+        _planted(node)
+    except MappingError as error:
+        yield _say(path, error.message)
+
+
+def _object_of_rows(node: Any, path: Path) -> Iterator[str]:
+    yield from _rows(node, path)
+    if isinstance(node, dict):
+        yield from _validate_members(node, path)
+
+
 def _object_of_mappings(node: Any, path: Path) -> Iterator[str]:
     if _type(node) != "object":
         yield _should_be(path, "an object", node)
@@ -328,6 +372,9 @@ _CHECKS: dict[str, _Check] = {
     "@transform": _object_with({"apply", "mapping"}, {"apply": _object_or_directive, "mapping": _object_or_directive}),
     "@excludeWhenNull": _raw_or_directive,
     "@liquid": _liquid,
+    "@text": _text_with_holes,
+    "@object": _object_of_rows,
+    "@jsonpath": _json_path,
     "@random": _one_of("uuid"),
 }
 
@@ -396,23 +443,14 @@ def _nothing(payload: Any, run: _Run) -> Any:
     return UNDEFINED
 
 
-@lru_cache(maxsize=8192)
-def _keys(path: str) -> tuple[str, ...]:
-    """The keys of a path; none for the whole payload."""
-    if path in {"", "."}:
-        return ()
-    parts = (part for part in re.split(r"\.|\[(?=['\"0-9])|(?<=['\"0-9])\]+", path) if part)
-    return tuple(part.replace("'", "").replace('"', "") for part in parts)
-
-
 def _look_up_path(path: str, payload: Any, run: _Run) -> Any:
-    return look_up(payload, _keys(path.replace("$.", "", 1)))
+    return look_up(payload, path_keys(path.replace("$.", "", 1)))
 
 
 def _path(value: Any, path: Path, keep: bool) -> Resolve:
     if not isinstance(value, str):
         return _resolved_text("@path", value, path, keep, _look_up_path)
-    keys = _keys(value.replace("$.", "", 1))
+    keys = path_keys(value.replace("$.", "", 1))
     if len(keys) == 1:
         only = keys[0]
         return lambda payload, run: (
@@ -438,7 +476,7 @@ def _template(value: Any, path: Path, keep: bool) -> Resolve:
         return _resolved_text("@template", value, path, keep, _render)
     if "{{{" in value:
         return lambda payload, run: _render(value, payload, run)
-    pieces = [(text, None if hole is None else _keys(hole)) for text, hole in _holes(value, 2)]
+    pieces = [(text, None if hole is None else path_keys(hole)) for text, hole in _holes(value, 2)]
 
     def fill(payload: Any, run: _Run) -> Any:
         filled = "".join(text if keys is None else text + _shown(payload, keys) for text, keys in pieces)
@@ -454,7 +492,7 @@ def _render(template: str, payload: Any, run: _Run) -> str:
         for text, hole in _holes(template, braces):
             parts.append(text)
             if hole is not None:
-                shown = _shown(payload, _keys(hole))
+                shown = _shown(payload, path_keys(hole))
                 run.spend(len(shown))
                 parts.append(shown)
         template = "".join(parts)
@@ -768,15 +806,124 @@ def _without_nulls(value: Any) -> Any:
     return UNDEFINED if value is None else value
 
 
-def _random(value: Any, path: Path, keep: bool) -> Resolve:
-    name = "/".join(path).encode(errors="surrogatepass")
+def _ours(check: _Check, value: Any, path: Path) -> None:
+    """Directives of ours are refused at once, also where Segment's validation does not look."""
+    if faults := list(check(value, path)):
+        raise MappingError(*faults)
+
+
+def _text_directive(value: Any, path: Path, keep: bool) -> Resolve:
+    _ours(_text_with_holes, value, path)
+    text, name = piped_text.compile(value), f"/{'/'.join(path)}"
 
     def resolve(payload: Any, run: _Run) -> Any:
-        context = run.context
-        made = blake2b(digest_size=16, key=blake2b(context.seed).digest())
-        for part in (context.identity, name, run.item.encode()):
-            made.update(len(part).to_bytes(8, "big") + part)
-        return str(UUID(bytes=made.digest(), version=4))
+        filled = text.fill(piped_text.World(run.event, payload, run.context, (name, run.item)))
+        if isinstance(filled, str):
+            run.spend(len(filled))
+        return filled
+
+    return resolve
+
+
+def _jsonpath(value: Any, path: Path, keep: bool) -> Resolve:
+    _ours(_json_path, value, path)
+    query, name = jsonpath.compile(value), f"/{'/'.join(path)}"
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        found, more = query.find(payload)
+        if more:
+            run.context.warn(f"{name}: {query.text} finds several values; the first was taken.")
+        return found
+
+    return resolve
+
+
+_ROW_PART = re.compile(r'(?:"([^"]+)"|([^."\[\]]+))((?:\[[0-9]+\])*)(?:\.(?=.)|\Z)')
+_Branch = dict[str | int, Any]
+
+
+@dataclass(slots=True)
+class _Leaf:
+    """What stands at the end of a row's key."""
+
+    key: str
+    node: Any
+
+
+def _steps(key: str) -> list[str | int]:
+    """`a.b[0]` as a, b, 0; a part in double quotes is one step, whatever is in it."""
+    steps: list[str | int] = []
+    at = 0
+    while part := _ROW_PART.match(key, at):
+        steps.append(part[1] or part[2])
+        steps += [int(index[:-1]) for index in part[3].split("[")[1:]]
+        at = part.end()
+    if at < len(key) or not steps:
+        raise MappingError(f"has the key {key}, which cannot be read; if it is meant as it is, put it in double quotes")
+    return steps
+
+
+def _planted(rows: dict[str, Any]) -> _Branch:
+    """The tree that the keys of the rows describe."""
+    root: _Branch = {}
+    for key, node in rows.items():
+        branch: Any = root
+        *inner, last = _steps(key)
+        for step in inner:
+            branch = branch.setdefault(step, {})
+            if isinstance(branch, _Leaf):
+                raise MappingError(f"has {branch.key} and {key}: one is a value, the other a member of it")
+        if last in branch:
+            raise MappingError(f"has {key} where there is a value or a member already")
+        branch[last] = _Leaf(key, node)
+    _check_branches(root)
+    return root
+
+
+def _check_branches(branch: _Branch) -> None:
+    indexes = [step for step in branch if isinstance(step, int)]
+    if indexes and (len(indexes) < len(branch) or max(indexes) >= len(indexes)):
+        raise MappingError("has a list whose items are not numbered [0], [1] and so on, each of them once")
+    for child in branch.values():
+        if isinstance(child, dict):
+            _check_branches(child)
+
+
+def _object(rows: Any, path: Path, keep: bool) -> Resolve:
+    _ours(_rows, rows, path)
+    grown = _grown(_planted(rows), path, keep)
+    return lambda payload, run: {} if (made := grown(payload, run)) is UNDEFINED else made
+
+
+def _grown(branch: _Branch, path: Path, keep: bool) -> Resolve:
+    """Builds an object or a list; undefined if all of its members are."""
+    members = [
+        (step, _grown(child, path, keep) if isinstance(child, dict) else _compile(child.node, (*path, child.key), keep))
+        for step, child in branch.items()
+    ]
+    if branch and all(isinstance(step, int) for step in branch):
+        in_order = [resolve for _, resolve in sorted(members, key=lambda member: member[0])]
+
+        def grow_list(payload: Any, run: _Run) -> Any:
+            items = [resolve(payload, run) for resolve in in_order]
+            if all(item is UNDEFINED for item in items):
+                return UNDEFINED
+            return [None if item is UNDEFINED else item for item in items]
+
+        return grow_list
+
+    def grow_object(payload: Any, run: _Run) -> Any:
+        made = {step: value for step, resolve in members if (value := resolve(payload, run)) is not UNDEFINED}
+        return made or UNDEFINED
+
+    return grow_object
+
+
+def _random(value: Any, path: Path, keep: bool) -> Resolve:
+    name = "/".join(path)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        return str(UUID(bytes=run.context.made(name, run.item), version=4))
 
     return resolve
 
@@ -794,6 +941,9 @@ _DIRECTIVES: dict[str, Callable[[Any, Path, bool], Resolve]] = {
     "@merge": _merge,
     "@transform": _transform,
     "@excludeWhenNull": _exclude_when_null,
+    "@text": _text_directive,
+    "@object": _object,
+    "@jsonpath": _jsonpath,
     "@random": _random,
 }
 

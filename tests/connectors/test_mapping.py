@@ -113,6 +113,65 @@ def test_directives_in_directives_are_looked_at_once() -> None:
     assert mapping.compile({"a": fields}).resolve({"a": "A"}) == {"a": "a"}
 
 
+def test_dots_in_the_keys_of_an_object_nest_and_quoted_keys_stay() -> None:
+    rows = {
+        "address.city": {"@path": "$.city"},
+        "address.zip code": "1010",
+        "items[0].sku": {"@text": "{{ sku }}"},
+        "items[1]": {"@path": "$.gone"},
+        '"a.b"': 1,
+        'c."d.e"': {"f.g": 2},
+        "nothing.at.all": {"@path": "$.gone"},
+    }
+
+    resolved = mapping.compile({"x": {"@object": rows}, "y.z": 3}).resolve({"city": "a.b", "sku": "S"})
+
+    assert resolved == {
+        "x": {
+            "address": {"city": "a.b", "zip code": "1010"},
+            "items": [{"sku": "S"}, None],
+            "a.b": 1,
+            "c": {"d.e": {"f.g": 2}},
+        },
+        "y.z": 3,
+    }
+
+
+def test_an_object_of_which_nothing_is_there_is_empty() -> None:
+    compiled = mapping.compile({"x": {"@object": {"a.b": {"@path": "$.gone"}}}})
+
+    assert compiled.resolve({}) == {"x": {}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"a": 1, "a.b": 2}, "has a and a.b: one is a value, the other a member of it."),
+        ({"a.b": 1, "a": 2}, "has a where there is a value or a member already."),
+        (
+            {"a..b": 1},
+            "has the key a..b, which cannot be read; if it is meant as it is, put it in double quotes.",
+        ),
+        (
+            {"a[1]": 1},
+            "has a list whose items are not numbered [0], [1] and so on, each of them once.",
+        ),
+        (
+            {"a[0]": 1, "a.b": 1},
+            "has a list whose items are not numbered [0], [1] and so on, each of them once.",
+        ),
+        ({"@path": "$.a"}, "should be an object but it is a directive."),
+        (5, "should be an object but it is a number."),
+    ],
+)
+def test_keys_that_fit_no_object_are_refused_when_the_mapping_is_saved(rows: Any, message: str) -> None:
+    for fields, path in (({"x": {"@object": rows}}, "/x/@object"), ({"x": [{"@object": rows}]}, "/x/0/@object")):
+        with pytest.raises(MappingError) as caught:
+            mapping.compile(fields)
+
+        assert caught.value.messages == (f"{path} {message}",)
+
+
 def nested(depth: int) -> dict[str, Any]:
     node: Any = 1
     for _ in range(depth):
@@ -149,10 +208,26 @@ documents = st.recursive(
 )
 paths = st.sampled_from(["$.a", "$.a.b", "$.b[0]", "c", ".", "$.", "$", "a['b']", "x..y"])
 DIRECTIVES = ["path", "template", "literal", "if", "case", "replace", "arrayPath", "json", "flatten", "merge"]
-DIRECTIVES += ["transform", "excludeWhenNull", "random", "nope"]
+DIRECTIVES += ["transform", "excludeWhenNull", "random", "text", "object", "jsonpath", "liquid", "nope"]
 OPTIONS = ["exists", "blank", "then", "else", "value", "operator", "pattern", "replacement", "mode", "separator"]
 OPTIONS += ["objects", "direction", "apply", "mapping", "ignorecase", "global", "a"]
-words = st.sampled_from(["lower", "upper", "encode", "decode", "left", "right", ".", "uuid", "{{a}}", "{{{ $.b }}}"])
+words = st.sampled_from(
+    [
+        "{{ a }} ${e://Field/a}",
+        "$..b[?@.a]",
+        "{{ a | upcase }}",
+        "lower",
+        "upper",
+        "encode",
+        "decode",
+        "left",
+        "right",
+        ".",
+        "uuid",
+        "{{a}}",
+        "{{{ $.b }}}",
+    ]
+)
 mappings = st.recursive(
     documents | paths | words,
     lambda inner: (
