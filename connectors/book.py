@@ -7,11 +7,15 @@ Ids are the opaque ids of the configuration's rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
+
+from connectors.schedule import Schedule
+from logs.verdict import Held
 
 if TYPE_CHECKING:
     from connectors.client import AddressPolicy
-    from connectors.definitions import ActionDefinition, DestinationDefinition
+    from connectors.definitions import ActionDefinition, DestinationDefinition, Limit
     from connectors.mapping import Mapping
     from connectors.trigger import Trigger
 
@@ -26,6 +30,7 @@ class Rule:
     trigger: Trigger
     on: bool
     destination_on: bool
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,24 @@ class RuleSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a mapping's administrators ask of its deliveries, as it stands now.
+
+    `paused` is what holds them, if anything; `max_age` makes late ones too old; at most `hourly` are sent in an hour,
+    one in `once` for each customer, and `first_run` until somebody says go on; `ordered`: strictly in order, customer
+    by customer.
+    """
+
+    paused: Held | None = None
+    max_age: timedelta | None = None
+    hourly: int | None = None
+    once: timedelta | None = None
+    first_run: int | None = None
+    first_run_since: datetime | None = None
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """A mapping version as delivery sees it; `seed` keys the values we make up (random ids) for its brand."""
 
@@ -50,6 +73,7 @@ class Version:
     action: ActionDefinition
     fields: Mapping
     seed: bytes
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +90,10 @@ class Lane:
     settings: dict[str, Any]
     policy: AddressPolicy
     concurrency: int
+    account: int = 0
     on: bool = True
+    schedule: Schedule = Schedule()
+    limits: tuple[Limit, ...] = ()
 
     def __repr__(self) -> str:
         return f"Lane({self.id}, {self.destination.slug})"
@@ -81,3 +108,6 @@ class Book(Protocol):
 
     def lane(self, lane: int) -> Lane | None:
         """The lane, or None when its destination is deleted."""
+
+    def tokens(self, name: str, per_minute: float, n: float) -> float:
+        """Take up to n tokens of a bucket shared by all workers; returns how many were there. Negative: give back."""

@@ -35,6 +35,22 @@ UNSET: Any = _Unset()
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate limit of the vendor's, counted by account: `per_minute` requests of the actions in `costs`.
+
+    `costs` says how many requests one send of an action makes; without it every action costs one.
+    """
+
+    slug: str
+    label: str
+    per_minute: int
+    costs: Mapping[str, int] = field(default_factory=dict)
+
+    def cost(self, action: str) -> int:
+        return self.costs.get(action, 0) if self.costs else 1
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One thing to choose; `note` is a sentence on what it means to choose it."""
 
@@ -209,6 +225,7 @@ class DestinationDefinition:
     description: str = ""
     sends_to_source: bool = False
     concurrency: int = 4
+    limits: tuple[Limit, ...] = ()
     test_connection: Callable[[Any], str] | None = None
     dynamic_choices: Mapping[str, Callable[[Any], Sequence[Choice]]] = field(default_factory=dict)
 
@@ -283,9 +300,7 @@ def idempotency_key(event: Any, index: int) -> str:
     return str(message_id or index)
 
 
-def together(
-    action: ActionDefinition, payloads: Sequence[JSON], settings: JSON = NO_SETTINGS
-) -> list[list[int]]:
+def together(action: ActionDefinition, payloads: Sequence[JSON], settings: JSON = NO_SETTINGS) -> list[list[int]]:
     """Which payloads go into one request, as lists of their indexes; each alone where the action has no batches."""
     batch = action.batch
     if batch is None or action.perform_batch is None or not batch.where.items() <= settings.items():

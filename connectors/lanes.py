@@ -1,35 +1,30 @@
-"""How hard a lane may be pushed: when to try again, how many workers at once, and who must make way for others."""
+"""How hard a lane may be pushed: how many workers at once, when its breaker opens, and who must make way."""
 
 from __future__ import annotations
 
-import random
 import threading
+import time
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from django.db import connection
-
-SCHEDULE = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0)
-"""Seconds between one attempt and the next; after the last it goes on every `EVERY`."""
-
-EVERY = 12 * 3600.0
-JITTER = 0.2
-"""Share by which every wait is lengthened or shortened, so that what failed together doesn't come back together."""
-
-MAX_AGE = timedelta(days=14)
-"""How long after its receipt an event is still tried."""
 
 SLOW = 1.0
 """Seconds a request takes on average in a lane that may hold no more than half of a worker's threads."""
 
+WINDOW = 60.0
+ENOUGH = 10
+FAILING = 0.5
+"""The breaker opens when, of at least ENOUGH sends in the last WINDOW seconds, this share found the vendor failing."""
+
+OPEN_FIRST, OPEN_MOST = 30.0, 600.0
+"""Seconds an open breaker waits before the next probe: doubled each time, up to the most."""
+
+PROBE_FIRST, PROBE_MOST = 60.0, 600.0
+"""The same for refused credentials."""
+
 _SLOTS = 64
-
-
-def wait(attempts: int, retry_after: float | None = None) -> float:
-    """Seconds until the attempt after the `attempts`-th, never sooner than the vendor asked for."""
-    scheduled = SCHEDULE[attempts - 1] if 0 < attempts <= len(SCHEDULE) else EVERY
-    return max(scheduled * random.uniform(1 - JITTER, 1 + JITTER), retry_after or 0.0)
 
 
 @contextmanager
@@ -38,7 +33,7 @@ def slot(lane: int, concurrency: int) -> Iterator[bool]:
 
     A place is a lock of this thread's database session: it is free the moment its worker dies.
     """
-    first = lane * _SLOTS
+    first = abs(lane) * _SLOTS
     taken = None
     with connection.cursor() as cursor:
         for number in range(first, first + min(concurrency, _SLOTS)):
@@ -55,24 +50,53 @@ def slot(lane: int, concurrency: int) -> Iterator[bool]:
 
 
 class Pace:
-    """How long requests of each lane take lately, in this process: slow lanes share half of its threads."""
+    """What this process has learnt of its lanes lately, and whom its threads work for; nothing here must be true.
+
+    Slow lanes share half of the threads, and one brand holds at most three quarters of them.
+    """
 
     def __init__(self, threads: int) -> None:
-        self._slow_places = threading.Semaphore(max(1, threads // 2))
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._slow = 0
+        self._brands: Counter[int] = Counter()
         self._average: dict[int, float] = {}
+        self._sends: dict[int, deque[tuple[float, bool]]] = {}
 
-    def note(self, lane: int, seconds: float) -> None:
-        self._average[lane] = 0.7 * self._average.get(lane, 0.0) + 0.3 * seconds
+    def note(self, lane: int, seconds: float, well: bool) -> None:
+        """A send took so long, and found the vendor well or not."""
+        with self._lock:
+            self._average[lane] = 0.7 * self._average.get(lane, 0.0) + 0.3 * seconds
+            self._sends.setdefault(lane, deque(maxlen=200)).append((time.monotonic(), well))
+
+    def failing(self, lane: int) -> bool:
+        """Whether the breaker is to open; what led to it is forgotten with the answer."""
+        with self._lock:
+            since = time.monotonic() - WINDOW
+            recent = [well for at, well in self._sends.get(lane, ()) if at > since]
+            failing = len(recent) >= ENOUGH and recent.count(False) >= FAILING * len(recent)
+            if failing:
+                self._sends.pop(lane, None)
+            return failing
+
+    @property
+    def full(self) -> bool:
+        """Whether every thread is busy: then each makes room for others soon."""
+        return self._brands.total() >= self._threads
 
     @contextmanager
-    def room(self, lane: int) -> Iterator[bool]:
-        """Whether there is a thread for the lane; a fast lane always finds one."""
-        if self._average.get(lane, 0.0) < SLOW:
-            yield True
-        elif self._slow_places.acquire(blocking=False):
-            try:
-                yield True
-            finally:
-                self._slow_places.release()
-        else:
-            yield False
+    def room(self, lane: int, brand: int) -> Iterator[bool]:
+        """Whether there is a thread for this lane of this brand now."""
+        slow = self._average.get(lane, 0.0) >= SLOW
+        with self._lock:
+            room = self._brands[brand] < max(1, self._threads * 3 // 4) and (
+                not slow or self._slow < max(1, self._threads // 2)
+            )
+            self._brands[brand] += room
+            self._slow += room and slow
+        try:
+            yield room
+        finally:
+            with self._lock:
+                self._brands[brand] -= room
+                self._slow -= room and slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
+from datetime import timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -10,11 +12,12 @@ from typing import Any
 from django.conf import settings
 
 from connectors import mapping, trigger
-from connectors.book import Lane, Rule, RuleSet, Version
+from connectors.book import Lane, Rule, RuleSet, Terms, Version
 from connectors.client import AddressPolicy
-from integrations import secrets
+from integrations import rates, secrets
 from integrations.models import Destination, Mapping, MappingVersion, Source
 from logs import models as logs
+from logs.verdict import Held
 
 
 class Book:
@@ -22,8 +25,11 @@ class Book:
         return rules_at(source, Source.objects.values_list("rules_version", flat=True).get(pk=source))
 
     def versions(self, ids: set[int]) -> dict[int, Version]:
-        there = MappingVersion.objects.filter(pk__in=ids).values_list("pk", flat=True)
-        return {id: _version(id) for id in there}
+        there = MappingVersion.objects.filter(pk__in=ids).select_related("mapping__source")
+        return {row.pk: replace(_version(row.pk), terms=_terms(row.mapping)) for row in there}
+
+    def tokens(self, name: str, per_minute: float, n: float) -> float:
+        return rates.take(name, per_minute, n)
 
     def lane(self, lane: int) -> Lane | None:
         destination = Destination.objects.select_related("account", "source__account").filter(pk=lane).first()
@@ -37,7 +43,13 @@ class Book:
             settings=settings_of(destination),
             policy=address_policy(),
             concurrency=destination.concurrency or definition.concurrency,
+            account=destination.account_id,
             on=destination.enabled,
+            schedule=destination.schedule,
+            limits=tuple(
+                replace(limit, per_minute=destination.account.limits.get(limit.slug, limit.per_minute))
+                for limit in definition.limits
+            ),
         )
 
 
@@ -77,6 +89,7 @@ def rules_at(source: int, version: int) -> RuleSet:
             trigger=trigger.parse(m.trigger if m.enabled else ""),
             on=m.enabled,
             destination_on=m.destination.enabled,
+            ordered=m.ordered,
         )
         for m in mappings
     )
@@ -100,6 +113,18 @@ def _rule_set_id(source: int, rules: tuple[Rule, ...]) -> int:
     listed = [source, *(id for rule in rules for id in (rule.mapping, rule.version))]
     packed = struct.pack(f">{len(listed)}q", *listed)
     return int.from_bytes(blake2b(packed, digest_size=8).digest(), "big") >> 1
+
+
+def _terms(m: Mapping) -> Terms:
+    return Terms(
+        paused=Held.SOURCE_PAUSED if m.source.paused else Held.MAPPING_PAUSED if m.paused else None,
+        max_age=m.max_age,
+        hourly=m.hourly_limit,
+        once=timedelta(days=m.once_days) if m.once_days else None,
+        first_run=m.first_run,
+        first_run_since=m.first_run_since,
+        ordered=m.ordered,
+    )
 
 
 @lru_cache(maxsize=10_000)

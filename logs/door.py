@@ -29,11 +29,15 @@ MOST_REFUSALS = 100
 
 @dataclass(slots=True)
 class Work:
-    """A delivery to be made: the event matched this mapping version, whose destination has this lane."""
+    """A delivery to be made: the event matched this mapping version, whose destination has this lane.
+
+    `ordered`: not before the customer's earlier events of the same mapping are finished.
+    """
 
     lane: int
     mapping: int
     version: int
+    ordered: bool = False
 
 
 @dataclass(slots=True)
@@ -128,6 +132,9 @@ def record(request: Arrived, arrivals: Sequence[Arrival]) -> int:
         "q_mapping": [w.mapping for _, w in works],
         "q_version": [w.version for _, w in works],
         "q_customer": [customer_hash(request.brand, a.customer) for a, _ in works],
+        "t_mapping": [w.mapping for _, w in works if w.ordered],
+        "t_customer": [customer_hash(request.brand, a.customer) for a, w in works if w.ordered],
+        "t_event": [id + a.index for a, w in works if w.ordered],
         "undecided": [id + a.index for a in unique if a.undecided],
         "first": Cause.FIRST,
         **_LINES,
@@ -206,6 +213,7 @@ def record_late(
                 "q_lane": [w.lane for w in work],
                 "q_mapping": [w.mapping for w in work],
                 "q_version": [w.version for w in work],
+                "t_mapping": [w.mapping for w in work if w.ordered],
                 "was": Line.UNDECIDED,
                 "is": Line.NO_MAPPING if rule_set is None else Line.DECIDED,
             },
@@ -271,6 +279,12 @@ queued AS (
     ) AS q(id, lane, event, mapping, version, customer)
     JOIN fresh ON fresh.id = q.event
 ),
+turns AS (
+    INSERT INTO logs_turn (mapping, customer, event)
+    SELECT mapping, customer, event
+    FROM unnest(%(t_mapping)s::bigint[], %(t_customer)s::bigint[], %(t_event)s::bigint[]) AS t(mapping, customer, event)
+    JOIN fresh ON fresh.id = t.event
+),
 body AS (
     INSERT INTO logs_requestbody (id, size, headers, envelope, body)
     VALUES (%(id)s, %(size)s, %(headers)s::jsonb, %(envelope)s::jsonb, %(body)s)
@@ -313,6 +327,10 @@ queued AS (
     SELECT lane, 0, id, event, mapping, version, brand, customer, %(first)s
     FROM mine CROSS JOIN unnest(%(q_lane)s::bigint[], %(q_id)s::bigint[], %(q_mapping)s::bigint[],
                                 %(q_version)s::bigint[]) AS q(lane, id, mapping, version)
+),
+turns AS (
+    INSERT INTO logs_turn (mapping, customer, event)
+    SELECT mapping, customer, event FROM mine CROSS JOIN unnest(%(t_mapping)s::bigint[]) AS t(mapping)
 )
 INSERT INTO logs_bookdelta (hour, brand, source, mapping, line, n, rule_set, verdicts)
 SELECT %(hour)s, brand, %(source)s, 0, %(was)s, -1, NULL, NULL FROM mine

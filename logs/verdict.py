@@ -22,6 +22,8 @@ class Status(IntEnum):
     QUARANTINED = 4
     CANCELLED = 5
     EXPIRED = 6
+    SUPERSEDED = 7
+    DISCARDED = 8
 
 
 class Cause(IntEnum):
@@ -29,6 +31,29 @@ class Cause(IntEnum):
 
     FIRST = 1
     RETRY = 2
+    PROBE = 3
+    AFTER_PAUSE = 4
+    AFTER_HOLD = 5
+    BY_HAND = 6
+    DECIDED_AGAIN = 7
+
+
+class Held(IntEnum):
+    """What keeps deliveries waiting for a person or a vendor; no attempt is spent meanwhile.
+
+    Up to BREAKER it holds a lane (STOPPED: every lane of a brand), from MAPPING_PAUSED on single deliveries.
+    """
+
+    STOPPED = 1
+    PAUSED = 2
+    CREDENTIALS = 3
+    GONE = 4
+    BREAKER = 5
+    MAPPING_PAUSED = 11
+    SOURCE_PAUSED = 12
+    OVER_LIMIT = 13
+    ONCE = 14
+    FIRST_RUN = 15
 
 
 class Rank(IntEnum):
@@ -44,8 +69,8 @@ class Line(IntEnum):
 
     Door, by source: PRESENTED = ACCEPTED + DUPLICATE + REFUSED.
     Routing, by source: ACCEPTED = events with a rule set + NO_MAPPING + UNDECIDED; and by mapping the verdicts.
-    Delivery, by mapping: MATCHED = DELIVERED + FAILED + QUARANTINED + CANCELLED + EXPIRED + PENDING, where PENDING is
-    never booked but counted from the queue.
+    Delivery, by mapping: MATCHED = DELIVERED + FAILED + QUARANTINED + CANCELLED + EXPIRED + SUPERSEDED + DISCARDED +
+    PENDING + HELD, where the last two are never booked but counted from the queue.
     """
 
     PRESENTED = 1
@@ -66,4 +91,7 @@ class Line(IntEnum):
     QUARANTINED = 34
     CANCELLED = 35
     EXPIRED = 36
+    SUPERSEDED = 37
+    DISCARDED = 38
     PENDING = 39
+    HELD = 40

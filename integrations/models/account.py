@@ -44,6 +44,12 @@ class Account(Configured):
         related_name="accounts",
         help_text="A personal account is seen and used by its owner only. Empty: shared with everyone in the brand.",
     )
+    limits = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Requests a minute where the vendor allows this account another number than is usual: "
+        '{"requests": 3000}.',
+    )
     tested_at = models.DateTimeField("tested", null=True, editable=False)
     test_ok = models.BooleanField("last test", null=True, editable=False)
     test_message = models.TextField("what the test found", blank=True, editable=False)
@@ -60,9 +66,17 @@ class Account(Configured):
 
     def clean(self) -> None:
         try:
-            self.definition  # noqa: B018 (asked for its KeyError)
+            known = {limit.slug: limit for limit in self.definition.limits}
         except KeyError:
             raise ValidationError({"connector": f"There is no connector {self.connector!r}."}) from None
+        if not isinstance(self.limits, dict):
+            raise ValidationError({"limits": 'Write limits as {"name": requests a minute}.'})
+        for slug, per_minute in self.limits.items():
+            if slug not in known:
+                names = ", ".join(known) or "none"
+                raise ValidationError({"limits": f"{self.definition.name} has no limit “{slug}”; it has: {names}."})
+            if type(per_minute) is not int or not 1 <= per_minute <= 1_000_000:
+                raise ValidationError({"limits": f"“{slug}” must be a whole number from 1 to 1,000,000 a minute."})
 
     def record_test(self, ok: bool, message: str) -> None:
         """Keep what "test connection" found."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from connectors.definitions import DestinationDefinition, InputField
+from connectors.schedule import Schedule, parse_waits
 from integrations.models.account import Account
 from integrations.models.base import Configured
 from integrations.models.brand import Brand
@@ -54,6 +57,23 @@ class Destination(Configured):
         help_text="How many requests may be on their way at once. Empty: what the connector suggests.",
     )
 
+    retry_waits = models.CharField(
+        "tried again after",
+        max_length=200,
+        default="5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, 8 h",
+        help_text="The waits between one attempt and the next when the vendor fails or does not answer; each is made up "
+        "to a fifth shorter or longer, and never shorter than the vendor asks for.",
+    )
+    retry_every = models.CharField(
+        "then every", max_length=20, default="12 h", help_text="The wait after all of these."
+    )
+    retry_days = models.PositiveSmallIntegerField(
+        "given up after days",
+        default=14,
+        validators=[MinValueValidator(1), MaxValueValidator(30)],
+        help_text="How long after it was received an event is still tried, from 1 to 30 days.",
+    )
+
     objects = DestinationManager()
 
     class Meta(Configured.Meta):
@@ -66,12 +86,35 @@ class Destination(Configured):
         ]
 
     @property
+    def schedule(self) -> Schedule:
+        """When its deliveries are tried again. Raises ValueError for a schedule that cannot be."""
+        [every] = parse_waits(self.retry_every)
+        return Schedule(parse_waits(self.retry_waits), every, timedelta(days=self.retry_days))
+
+    @property
     def definition(self) -> DestinationDefinition:
         return self.account.definition
 
     @property
     def declared(self) -> tuple[InputField, ...]:
         return self.definition.settings
+
+    def clean_fields(self, exclude: Any = None) -> None:
+        """Refuse a schedule that cannot be, at its own field."""
+        faults: dict[str, Any] = {}
+        try:
+            super().clean_fields(exclude=exclude)
+        except ValidationError as error:
+            faults = error.error_dict
+        for name in ("retry_waits", "retry_every"):
+            try:
+                waits = parse_waits(getattr(self, name))
+                if name == "retry_every" and len(waits) > 1:
+                    raise ValueError("Give one time, such as 12 h.")
+            except ValueError as error:
+                faults.setdefault(name, str(error))
+        if faults:
+            raise ValidationError(faults)
 
     def clean(self) -> None:
         if self.account_id is None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from connectors import mapping as mapping_engine
 from connectors import trigger as trigger_engine
@@ -51,6 +54,45 @@ class Mapping(Named):
         "is left empty.",
     )
     enabled = models.BooleanField("on", default=False, help_text="Only events that arrive while it is on are sent.")
+    paused = models.BooleanField(
+        default=False, help_text="Events are still matched; what they would send waits until you resume."
+    )
+    ordered = models.BooleanField(
+        "strictly in order",
+        default=False,
+        help_text="Each customer's events one after the other, as they came: the next one only when the one before is "
+        "finished. Slower, and one event that keeps failing holds up the customer's others.",
+    )
+    max_age = models.DurationField(
+        "too old after",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(timedelta(seconds=1))],
+        help_text="For what must not come late, such as 02:00:00 for two hours after it was received. Empty: it is "
+        "tried for as long as the destination's schedule says.",
+    )
+    hourly_limit = models.PositiveIntegerField(
+        "at most in an hour",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Events sent in one hour; what comes beyond is held until the next hour. Empty: no limit.",
+    )
+    once_days = models.PositiveIntegerField(
+        "once per customer in days",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="A customer for whom something was sent in so many days is held back. Empty: no limit.",
+    )
+    first_run = models.PositiveIntegerField(
+        "first run",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Send so many and then wait until you say “go on”, by emptying this. Empty: no first run.",
+    )
+    first_run_since = models.DateTimeField(null=True, editable=False)
     version = models.ForeignKey(
         "MappingVersion", models.RESTRICT, null=True, editable=False, related_name="+", verbose_name="current version"
     )
@@ -91,6 +133,11 @@ class Mapping(Named):
             raise ValidationError(faults)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """A first run counts from when it was asked for."""
+        if self.first_run and self.first_run_since is None:
+            self.first_run_since = timezone.now()
+        elif not self.first_run:
+            self.first_run_since = None
         super().save(*args, **kwargs)
         self.refresh_from_db(fields=["version"])
 

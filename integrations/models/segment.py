@@ -60,6 +60,9 @@ class Source(Named):
     enabled = models.BooleanField(
         "on", default=True, help_text="Switched off, events are kept and marked “source off”, and sent nowhere."
     )
+    paused = models.BooleanField(
+        default=False, help_text="Events are still taken in and matched; what they would send waits until you resume."
+    )
     account = models.ForeignKey(
         Account,
         models.PROTECT,

@@ -4,9 +4,10 @@ from logs.models.books import BookDelta, BookHour
 from logs.models.delivery import Delivery
 from logs.models.event import Decision, Event, RuleSet, Seen
 from logs.models.exchange import Exchange
+from logs.models.heartbeat import Heartbeat
 from logs.models.inbound import Inbound
 from logs.models.label import Label
-from logs.models.lane import CustomerState, Lane
+from logs.models.lane import CustomerState, Hold, Quota, Turn
 from logs.models.queue import Queue, Waiting
 from logs.models.request import Request, RequestBody
 
@@ -18,13 +19,16 @@ __all__ = [
     "Delivery",
     "Event",
     "Exchange",
+    "Heartbeat",
+    "Hold",
     "Inbound",
     "Label",
-    "Lane",
     "Queue",
+    "Quota",
     "Request",
     "RequestBody",
     "RuleSet",
     "Seen",
+    "Turn",
     "Waiting",
 ]

@@ -32,7 +32,10 @@ BOOKS = {
         Line.QUARANTINED,
         Line.CANCELLED,
         Line.EXPIRED,
+        Line.SUPERSEDED,
+        Line.DISCARDED,
         Line.PENDING,
+        Line.HELD,
     ),
 }
 """What comes in (first) is what goes out (the rest)."""
@@ -68,17 +71,22 @@ class BookHourQuerySet(models.QuerySet["BookHour"]):
 
     def balance(self, brand: int | None = None) -> Balance:
         """All books as they stand at one moment, folded or not, beside what is still pending."""
-        where, args = ("WHERE brand = %s", [brand]) if brand is not None else ("", [])
+        where, args = ("WHERE brand = %s", [brand]) if brand is not None else ("WHERE true", [])
         with connection.cursor() as cursor:
             cursor.execute(
                 f"""SELECT brand, hour, source, mapping, line, NULL, NULL, n FROM logs_bookhour {where}
                     UNION ALL
                     SELECT brand, hour, source, mapping, line, rule_set, verdicts, n FROM logs_bookdelta {where}
                     UNION ALL
-                    SELECT brand, 'epoch', 0, mapping, {Line.PENDING}, NULL, NULL, 1 FROM logs_queue
-                    {where or "WHERE true"} AND mapping <> 0
-                    UNION ALL
-                    SELECT brand, 'epoch', 0, mapping, {Line.PENDING}, NULL, NULL, 1 FROM logs_waiting {where}""",
+                    SELECT brand, 'epoch', 0, mapping, CASE WHEN held THEN {Line.HELD} ELSE {Line.PENDING} END,
+                           NULL, NULL, count(*)
+                    FROM (
+                        SELECT brand, mapping, EXISTS (
+                            SELECT 1 FROM logs_hold h WHERE h.lane IN (q.lane, q.brand)
+                        ) AS held FROM logs_queue q {where} AND mapping <> 0
+                        UNION ALL
+                        SELECT brand, mapping, hold <> 0 FROM logs_waiting {where} AND mapping <> 0
+                    ) AS work GROUP BY brand, mapping, held""",
                 args * 4,
             )
             return Balance(_expand(cursor.fetchall()))

@@ -8,7 +8,6 @@ from django.db import models
 from django.db.models import Exists, OuterRef
 
 from logs import ids
-from logs.verdict import Cause, Status
 
 
 def identifier(event: int, mapping: int, replay: int = 0, run: int = 0, step: int = 0) -> str:
@@ -67,8 +66,8 @@ class Delivery(models.Model):
     ms = models.FloatField(null=True)
     step = models.SmallIntegerField()
     attempt = models.SmallIntegerField()
-    cause = models.SmallIntegerField(choices=[(c.value, c.name.lower()) for c in Cause])
-    status = models.SmallIntegerField(choices=[(s.value, s.name.lower()) for s in Status])
+    cause = models.SmallIntegerField()
+    status = models.SmallIntegerField()
     code = models.SmallIntegerField(null=True)
     exchanges = models.SmallIntegerField()
     part = models.SmallIntegerField(null=True)

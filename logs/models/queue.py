@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, models
 from django.db.models.functions import Now
 
 from logs import ids
-from logs.verdict import Cause, Line, Rank, Status
+from logs.verdict import Cause, Held, Line, Status
 
 DECIDE_LANE = 0
 """The lane of events that could not be decided at the door."""
@@ -48,13 +49,16 @@ class Claimed:
 class Outcome:
     """What became of one claimed row. `wait` is the seconds until it is tried again, None when this was the end.
 
-    `sent` says whether anything left, which is what counts as an attempt. Its `exchanges` are so many of those recorded
+    `sent` says whether anything left; that is an attempt, unless it was only to see whether the vendor works again (not
+    `counted`). `happened` is set where the customer's newest delivered update is remembered. Its `exchanges` are so many of those recorded
     along with it, from the one numbered `exchange`; `part` is its place in a batch's.
     """
 
     row: Claimed
     status: Status
     sent: bool = True
+    counted: bool = True
+    happened: datetime | None = None
     wait: float | None = None
     code: int | None = None
     ms: float | None = None
@@ -64,7 +68,21 @@ class Outcome:
     fault: str = ""
     error: str = ""
     memo: dict[str, Any] | None = None
+    retry_after: float | None = None
 
+
+@dataclass(slots=True)
+class Aside:
+    """A claimed row that is not tried now: it waits so many seconds, or (None) until what holds it ends."""
+
+    row: Claimed
+    wait: float | None
+    hold: Held | int = 0
+    attempts: int = 0
+
+
+NEVER = "'9999-12-31'::timestamptz"
+"""Due when somebody says so."""
 
 LINE_OF = {
     Status.DELIVERED: Line.DELIVERED,
@@ -72,6 +90,8 @@ LINE_OF = {
     Status.QUARANTINED: Line.QUARANTINED,
     Status.CANCELLED: Line.CANCELLED,
     Status.EXPIRED: Line.EXPIRED,
+    Status.SUPERSEDED: Line.SUPERSEDED,
+    Status.DISCARDED: Line.DISCARDED,
 }
 
 
@@ -108,11 +128,20 @@ class QueueQuerySet(models.QuerySet["Queue"]):
                 [[row.rank for row in rows], [row.id for row in rows], lane, token],
             )
 
-    def record(self, lane: int, outcomes: Sequence[Outcome], token: int, exchanges: Sequence[tuple[Any, ...]]) -> int:
+    def record(
+        self,
+        lane: int,
+        outcomes: Sequence[Outcome],
+        token: int,
+        exchanges: Sequence[tuple[Any, ...]],
+        *,
+        ordered: bool = False,
+    ) -> int:
         """One transaction: rows leave the queue, attempts and exchanges are logged, what is tried again waits.
 
         A row whose lease someone else has taken over meanwhile (another token) is not touched: its new owner reports
-        for it. `exchanges` are the columns of Exchange after its id, lane and brand. Returns how many rows were ours.
+        for it. `exchanges` are the columns of Exchange after its id, lane and brand; `ordered` says that a mapping in strict
+        order is among them, whose next event may go now. Returns how many rows were ours.
         """
         made = ids.maker.many(len(outcomes) + len(exchanges))
         exchange_ids = made[: len(exchanges)]
@@ -127,7 +156,9 @@ class QueueQuerySet(models.QuerySet["Queue"]):
                     "id": [r.id for r in rows],
                     "delivery": made[len(exchanges) :],
                     "status": [int(o.status) for o in outcomes],
-                    "sent": [o.sent for o in outcomes],
+                    "attempts": [int(o.sent and o.counted) for o in outcomes],
+                    "causes": [int(Cause.RETRY if o.counted else Cause.PROBE) for o in outcomes],
+                    "happened": [o.happened for o in outcomes],
                     "wait": [o.wait for o in outcomes],
                     "code": [o.code for o in outcomes],
                     "ms": [o.ms for o in outcomes],
@@ -139,7 +170,7 @@ class QueueQuerySet(models.QuerySet["Queue"]):
                     "memo": [json.dumps(o.memo) if o.memo else None for o in outcomes],
                     "line": [LINE_OF.get(o.status, 0) for o in outcomes],
                     "hour": [ids.hour_of(r.event) for r in rows],
-                    "retry_cause": Cause.RETRY,
+                    "ordered": ordered,
                     "x_id": exchange_ids,
                     "brand": rows[0].brand,
                     **{f"x_{i}": [x[i] for x in exchanges] for i in range(11)},
@@ -147,10 +178,21 @@ class QueueQuerySet(models.QuerySet["Queue"]):
             )
             return int(cursor.fetchone()[0])
 
-    def postpone(self, row: Claimed, token: int, wait: float) -> None:
-        """Let an event that still can't be decided wait for its next turn."""
+    def put_off(self, lane: int, aside: Sequence[Aside], token: int) -> None:
+        """Let rows wait that were not tried: for their time, or for a person."""
         with connection.cursor() as cursor:
-            cursor.execute(_POSTPONE, [DECIDE_LANE, row.rank, row.id, token, wait])
+            cursor.execute(
+                _PUT_OFF,
+                [
+                    [a.row.rank for a in aside],
+                    [a.row.id for a in aside],
+                    [a.wait for a in aside],
+                    [int(a.hold) for a in aside],
+                    [a.attempts for a in aside],
+                    lane,
+                    token,
+                ],
+            )
 
     def lanes(self) -> list[int]:
         """Lanes with something to claim that nobody holds: one probe a lane, however long their queues."""
@@ -168,7 +210,7 @@ class Queue(models.Model):
 
     id = models.BigIntegerField(primary_key=True)
     lane = models.BigIntegerField()
-    rank = models.SmallIntegerField(choices=[(r.value, r.name.lower()) for r in Rank])
+    rank = models.SmallIntegerField()
     event = models.BigIntegerField()
     mapping = models.BigIntegerField()
     version = models.BigIntegerField()
@@ -216,6 +258,7 @@ class Waiting(models.Model):
     cause = models.SmallIntegerField()
     attempts = models.SmallIntegerField()
     memo = models.JSONField(null=True)
+    hold = models.SmallIntegerField(default=0)
 
     objects = WaitingQuerySet.as_manager()
 
@@ -257,7 +300,9 @@ WITH RECURSIVE lanes AS (
 SELECT lane FROM lanes
 WHERE lane IS NOT NULL
   AND EXISTS (SELECT 1 FROM logs_queue q WHERE q.lane = lanes.lane AND q.lease IS NULL)
-  AND NOT EXISTS (SELECT 1 FROM logs_lane held WHERE held.id = lanes.lane)"""
+  AND NOT EXISTS (
+      SELECT 1 FROM logs_hold h WHERE h.lane = lanes.lane AND (h.until IS NULL OR h.until > now())
+  )"""
 
 _RELEASE = """
 WITH due AS (
@@ -270,34 +315,44 @@ INSERT INTO logs_queue (lane, rank, id, event, mapping, version, brand, customer
 SELECT lane, rank, id, event, mapping, version, brand, customer, replay, run, step, cause, attempts, memo FROM due
 RETURNING lane"""
 
-_POSTPONE = """
-WITH mine AS (DELETE FROM logs_queue WHERE lane = %s AND rank = %s AND id = %s AND token = %s RETURNING *)
+_PUT_OFF = f"""
+WITH aside AS (
+    SELECT * FROM unnest(%s::smallint[], %s::bigint[], %s::float8[], %s::smallint[], %s::smallint[])
+    AS a(rank, id, wait, hold, attempts)
+),
+mine AS (
+    DELETE FROM logs_queue q USING aside a WHERE q.lane = %s AND q.rank = a.rank AND q.id = a.id AND q.token = %s
+    RETURNING q.*, a.wait, a.hold, a.attempts AS more
+)
 INSERT INTO logs_waiting (id, due, lane, rank, event, mapping, version, brand, customer, replay, run, step, cause,
-                          attempts, memo)
-SELECT id, now() + make_interval(secs => %s), lane, rank, event, mapping, version, brand, customer, replay, run, step,
-       cause, attempts + 1, memo
+                          attempts, memo, hold)
+SELECT id, coalesce(now() + make_interval(secs => wait), {NEVER}), lane, rank, event, mapping, version, brand, customer,
+       replay, run, step, cause, attempts + more, memo, hold
 FROM mine"""
 
 _RECORD = """
 WITH outcome AS (
     SELECT * FROM unnest(
-        %(rank)s::smallint[], %(id)s::bigint[], %(delivery)s::bigint[], %(status)s::smallint[], %(sent)s::boolean[],
+        %(rank)s::smallint[], %(id)s::bigint[], %(delivery)s::bigint[], %(status)s::smallint[],
+        %(attempts)s::smallint[], %(causes)s::smallint[], %(happened)s::timestamptz[],
         %(wait)s::float8[], %(code)s::smallint[], %(ms)s::real[], %(exchange)s::bigint[], %(exchanges)s::smallint[],
         %(part)s::smallint[], %(fault)s::text[], %(error)s::text[], %(memo)s::text[], %(line)s::smallint[],
         %(hour)s::timestamptz[]
-    ) AS o(rank, id, delivery, status, sent, wait, code, ms, exchange, exchanges, part, fault, error, memo, line, hour)
+    ) AS o(rank, id, delivery, status, attempts, next_cause, happened, wait, code, ms, exchange, exchanges, part, fault,
+           error, memo, line, hour)
 ),
 done AS (
     DELETE FROM logs_queue q USING outcome o
     WHERE q.lane = %(lane)s AND q.rank = o.rank AND q.id = o.id AND q.token = %(token)s
     RETURNING q.id, q.event, q.mapping, q.version, q.brand, q.customer, q.replay, q.run, q.step, q.cause,
-              q.attempts + o.sent::int AS attempt, o.delivery, o.status, o.wait, o.code, o.ms, o.exchange, o.exchanges,
+              q.attempts + o.attempts AS attempt, o.next_cause, o.happened, o.delivery, o.status, o.wait, o.code, o.ms,
+              o.exchange, o.exchanges,
               o.part, o.fault, o.error, o.memo, o.line, o.hour
 ),
 exchanged AS (
     INSERT INTO logs_exchange (id, lane, brand, method, url, request_headers, request_body, status, response_headers,
                                response_body, truncated, ms, request_id, error)
-    SELECT x.id, %(lane)s, %(brand)s, x.method, x.url, x.sent::jsonb, x.body, x.status, x.got::jsonb, x.answer,
+    SELECT x.id, abs(%(lane)s), %(brand)s, x.method, x.url, x.sent::jsonb, x.body, x.status, x.got::jsonb, x.answer,
            x.truncated, x.ms, x.request_id, x.error
     FROM unnest(
         %(x_id)s::bigint[], %(x_0)s::text[], %(x_1)s::text[], %(x_2)s::text[], %(x_3)s::bytea[], %(x_4)s::smallint[],
@@ -307,7 +362,7 @@ exchanged AS (
 logged AS (
     INSERT INTO logs_delivery (id, event, mapping, version, lane, brand, replay, run, step, attempt, cause, status,
                                code, ms, exchange, exchanges, part, fault, error)
-    SELECT delivery, event, mapping, version, %(lane)s, brand, replay, run, step, attempt, cause, status,
+    SELECT delivery, event, mapping, version, abs(%(lane)s), brand, replay, run, step, attempt, cause, status,
            code, ms, exchange, exchanges, part, fault, error
     FROM done
 ),
@@ -315,11 +370,26 @@ waits AS (
     INSERT INTO logs_waiting (id, due, lane, rank, event, mapping, version, brand, customer, replay, run, step, cause,
                               attempts, memo)
     SELECT id, now() + make_interval(secs => wait), %(lane)s, CASE replay WHEN 0 THEN 1 ELSE 2 END, event, mapping,
-           version, brand, customer, replay, run, step, %(retry_cause)s, attempt, memo::jsonb
+           version, brand, customer, replay, run, step, next_cause, attempt, memo::jsonb
     FROM done WHERE wait IS NOT NULL
 ),
 booked AS (
     INSERT INTO logs_bookdelta (hour, brand, source, mapping, line, n)
     SELECT hour, brand, 0, mapping, line, count(*) FROM done WHERE wait IS NULL GROUP BY hour, brand, mapping, line
+),
+stated AS (
+    UPDATE logs_customerstate s
+    SET newest = greatest(s.newest, done.newest), sent = coalesce(done.sent, s.sent), busy = NULL, token = NULL
+    FROM (
+        SELECT mapping, customer, max(happened) FILTER (WHERE status = 1) AS newest,
+               max(now()) FILTER (WHERE status = 1) AS sent
+        FROM done WHERE happened IS NOT NULL GROUP BY mapping, customer
+    ) AS done
+    WHERE s.mapping = done.mapping AND s.customer = done.customer AND s.token = %(token)s
+),
+turned AS (
+    DELETE FROM logs_turn t USING done
+    WHERE %(ordered)s AND done.wait IS NULL
+      AND t.mapping = done.mapping AND t.customer = done.customer AND t.event = done.event
 )
 SELECT count(*) FROM done"""

@@ -10,18 +10,6 @@ from django.db import connection
 from connectors import lanes
 
 
-@pytest.mark.parametrize(("attempts", "seconds"), [(1, 5), (2, 30), (3, 120), (9, 28_800), (10, 43_200), (40, 43_200)])
-def test_waits_grow_along_the_schedule_give_or_take_a_fifth(attempts, seconds):
-    waits = [lanes.wait(attempts) for _ in range(200)]
-
-    assert 0.8 * seconds <= min(waits) < max(waits) <= 1.2 * seconds
-
-
-def test_the_vendors_own_wish_is_a_lower_bound():
-    assert lanes.wait(1, retry_after=90) == 90
-    assert lanes.wait(4, retry_after=1) >= 480
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_lane_has_as_many_places_as_its_concurrency_over_all_workers():
     taken, go = [], threading.Barrier(4)
@@ -51,9 +39,33 @@ def test_slow_lanes_never_hold_more_than_half_of_the_threads():
     pace = lanes.Pace(threads=4)
     for lane in (1, 2, 3):
         for _ in range(10):
-            pace.note(lane, 15.0)
+            pace.note(lane, 15.0, well=True)
 
-    with pace.room(1) as first, pace.room(2) as second, pace.room(3) as third, pace.room(4) as fast:
+    with pace.room(1, 1) as first, pace.room(2, 2) as second, pace.room(3, 3) as third, pace.room(4, 4) as fast:
         assert (first, second, third, fast) == (True, True, False, True)
-    with pace.room(3) as now:
+    with pace.room(3, 3) as now:
         assert now
+
+
+def test_one_brand_never_holds_all_threads():
+    pace = lanes.Pace(threads=4)
+
+    with pace.room(1, 1) as a, pace.room(2, 1) as b, pace.room(3, 1) as c, pace.room(4, 1) as d, pace.room(5, 2) as e:
+        assert (a, b, c, d, e) == (True, True, True, False, True)
+        assert pace.full
+    assert not pace.full
+
+
+def test_the_breaker_opens_when_half_of_at_least_ten_sends_fail():
+    pace = lanes.Pace(threads=4)
+
+    for number in range(9):
+        pace.note(1, 0.1, well=False)
+        pace.note(2, 0.1, well=number % 3 > 0)
+    assert not pace.failing(1)
+
+    pace.note(1, 0.1, well=False)
+    pace.note(2, 0.1, well=True)
+    assert pace.failing(1)
+    assert not pace.failing(2)
+    assert not pace.failing(1)

@@ -81,7 +81,10 @@ def test_the_books_close(arrival, record):
             "quarantined": 0,
             "cancelled": 0,
             "expired": 0,
+            "superseded": 0,
+            "discarded": 0,
             "pending": 1,
+            "held": 0,
         },
     }
     assert balance.unaccounted == 0
