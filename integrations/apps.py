@@ -9,6 +9,7 @@ class IntegrationsConfig(AppConfig):
     verbose_name = "Switchyard"
 
     def ready(self) -> None:
-        from integrations import secrets
+        from integrations import production, secrets
 
         checks.register(secrets.check_keys)
+        checks.register(production.check)

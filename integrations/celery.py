@@ -6,13 +6,27 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integrations.settings")
 
 app = Celery("integrations")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["integrations"])
+
+
+@worker_init.connect
+@beat_init.connect
+def _refuse(**kwargs: Any) -> None:
+    """End a process that is set up unsafely. Celery would only log any other exception."""
+    from django.core.exceptions import ImproperlyConfigured
+
+    from integrations.production import require_safe
+
+    try:
+        require_safe()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from None
 
 
 @worker_ready.connect

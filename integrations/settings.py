@@ -9,11 +9,30 @@ from django.urls import reverse_lazy
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
+PROCESS = env.str("SWITCHYARD_PROCESS", default="")  # "web" in web servers, set by wsgi.py
 DEBUG = env.bool("DEBUG", default=False)  # never in production
 SECRET_KEY = env.str("SECRET_KEY", default="")  # signs sessions; the demo makes its own
 SECRET_KEYS = env.str("SWITCHYARD_SECRET_KEYS", default="")  # key ring of stored secrets: id:base64,… newest first
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOOPBACK)  # the names people and senders use; with others, no request
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # opens /metrics to other machines, as a bearer token
+
+# People come over https wherever a name other than this machine's is allowed. The door redirects nobody: a library that
+# sends to http would lose its events on the way.
+HTTPS = env.bool("HTTPS", default=not set(ALLOWED_HOSTS) <= set(LOOPBACK))
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^v1/"]
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)  # how long browsers insist on https
+SECURE_PROXY_SSL_HEADER = (  # only behind a proxy that ends TLS and always sets this header itself
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])  # https://… of a proxy that changes the host
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_AGE = env.int("SESSION_SECONDS", default=8 * 3600)  # until one logs in again
+SILENCED_SYSTEM_CHECKS = [  # subdomains and the browsers' lists are for the owner of the domain to decide
+    "security.W005",
+    "security.W021",
+]
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
@@ -32,6 +51,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "integrations.health.probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -63,7 +83,12 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres:///switchya
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"]["CONN_MAX_AGE"] = None
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+STATEMENT_TIMEOUT = env.int("STATEMENT_TIMEOUT", default=10)  # seconds a web request's statement may take; workers' any
 DATABASES["default"]["OPTIONS"] = {
+    "tcp_user_timeout": 5_000,  # ms until a connection is given up whose other end does not answer
+    "keepalives_idle": 10,  # seconds of silence until it is asked
+    "keepalives_interval": 2,
+    **({"options": f"-c statement_timeout={STATEMENT_TIMEOUT}s"} if PROCESS == "web" else {}),
     **DATABASES["default"].get("OPTIONS", {}),
     "server_side_binding": True,  # bodies travel as bytes, not as text in the statement
     "prepare_threshold": 5,  # the door's and the delivery's statements are planned once a connection

@@ -1,4 +1,4 @@
-"""Every address we answer."""
+"""Every address we answer, beside /healthz, /readyz and /metrics (health.py)."""
 
 from django.urls import path
 

@@ -5,9 +5,10 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integrations.settings")
+os.environ.setdefault("SWITCHYARD_PROCESS", "web")
 
 application = get_wsgi_application()
 
-from integrations.secrets import require_keys  # noqa: E402 (after Django is set up)
+from integrations.production import require_safe  # noqa: E402 (after Django is set up)
 
-require_keys()
+require_safe()
