@@ -22,6 +22,7 @@ from connectors.errors import EventError
 from integrations.doors import intake, limits
 
 AT_ONCE = 64  # requests one process takes in at the same time; more are asked to come again
+AWAY = 1.0  # seconds no other thread tries to connect to a database that has just been tried in vain
 BATCH = 500 * 1024  # bytes; Segment's limit of a batch
 
 _SHOWN_HEADERS = {  # the ones that may be stored: none that could hold a key, a cookie or an address
@@ -31,6 +32,7 @@ _SHOWN_HEADERS = {  # the ones that may be stored: none that could hold a key, a
     "x-retry-count": "HTTP_X_RETRY_COUNT",
 }
 _room = threading.BoundedSemaphore(AT_ONCE)
+_connect_again_at = 0.0
 
 
 class Refused(Exception):
@@ -72,12 +74,15 @@ def door(take_in: Callable[..., None]) -> Callable[..., HttpResponse]:
 
 
 def _answer(take_in: Callable[..., None], request: HttpRequest, kind: str, place: dict[str, int]) -> HttpResponse:
+    global _connect_again_at
     if request.method == "OPTIONS":
         return _preflight()
     if request.method != "POST":
         response = _refusal(405, "method_not_allowed", f"{request.method} is not taken here; send a POST.")
         response["Allow"] = "POST, OPTIONS"
         return response
+    if connection.connection is None and time.monotonic() < _connect_again_at:
+        return _away()
     if not _room.acquire(blocking=False):
         return _refusal(429, "too_many_requests", "Too many requests are being taken in; send this again.", after=1)
     try:
@@ -88,8 +93,10 @@ def _answer(take_in: Callable[..., None], request: HttpRequest, kind: str, place
             _note(visit, refused)
             return _refusal(refused.status, refused.code, refused.message, after=refused.after)
     except (OperationalError, InterfaceError):
+        if connection.connection is None:
+            _connect_again_at = time.monotonic() + AWAY
         connection.close()
-        return _refusal(503, "database_away", "Nothing could be stored just now; send this again.", after=5)
+        return _away()
     finally:
         _room.release()
     return HttpResponse(b'{"success": true}', content_type="application/json")
@@ -182,6 +189,10 @@ def _refusal(status: int, code: str, message: str, *, after: int = 0) -> HttpRes
     if after:
         response["Retry-After"] = str(after)
     return response
+
+
+def _away() -> HttpResponse:
+    return _refusal(503, "database_away", "Nothing could be stored just now; send this again.", after=5)
 
 
 def _preflight() -> HttpResponse:
