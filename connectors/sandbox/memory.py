@@ -29,11 +29,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the vendor answers; `body` is sent as JSON, or as it is if it is text."""
+    """What the vendor answers; `body` is sent as JSON, or as it is if it is text, of this `kind`."""
 
     status: int
     body: Any
     headers: tuple[tuple[str, str], ...] = ()
+    kind: str = "text/plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ class Memory:
             first = self._items[0].n if self._items else 1
             start = max(0, since + 1 - first)
             return list(islice(self._items, start, None if limit is None else start + limit))
+
+    def newest(self, limit: int, before: int | None = None) -> list[Item]:
+        """The items numbered below `before`, newest first."""
+        with self._lock:
+            older = (item for item in reversed(self._items) if before is None or item.n < before)
+            return list(islice(older, limit))
 
     def counts(self) -> JSON:
         with self._lock:

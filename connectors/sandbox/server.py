@@ -1,7 +1,7 @@
 """One HTTP server for all emulated vendors, told apart by the Host header, or by the path when called directly.
 
 Below /__sandbox__/ it is told what to know (`seed`), how to misbehave (`switches`), and asked what it got (`received`,
-`counts`). Everything is in memory: a restart forgets it.
+`counts`, and as a page to look at `/__sandbox__/` itself). Everything is in memory: a restart forgets it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from connectors.client import AddressPolicy
+from connectors.sandbox import pages
 from connectors.sandbox.antavo import Antavo
 from connectors.sandbox.memory import Faults, Memory, Reply, Request, Switches
 from connectors.sandbox.segment import PUBLIC, TRACKING, PublicApi, Tracking, World
@@ -109,7 +110,7 @@ class Sandbox:
         """Replace the switches of a vendor; none at all makes it behave again."""
         self.vendor(vendor).faults.set(Switches.of(switches))
 
-    def seed(self, *, segment: list[JSON] | None = None, antavo: dict[str, str] | None = None) -> None:
+    def seed(self, *, segment: list[JSON] | None = None, antavo: JSON | None = None) -> None:
         """Make workspaces and API keys known, beside those that are: see `World.seed` and `Antavo.seed`."""
         self.world.seed(segment or [])
         self.antavo.seed(antavo or {})
@@ -125,6 +126,10 @@ class Sandbox:
     def control(self, method: str, what: str, query: JSON, body: Any) -> Reply:
         """The /__sandbox__/ part."""
         try:
+            if (method, what) == ("GET", ""):
+                memories = {vendor.name: vendor.memory for vendor in self.vendors}
+                before = int(query["before"]) if "before" in query else None
+                return Reply(200, pages.received(memories, query.get("vendor", ""), before), kind="text/html")
             if (method, what) == ("GET", "received"):
                 since, limit = int(query.get("since", 0)), min(int(query.get("limit", PAGE)), PAGE)
                 return Reply(200, {"items": self.received(query.get("vendor", "segment"), since, limit)})
@@ -241,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = reply.body.encode() if text else msgspec.json.encode(reply.body)
         lines = [
             f"HTTP/1.1 {reply.status} {reasons.get(reply.status, 'Unknown')}",
-            f"Content-Type: {'text/plain; charset=utf-8' if text else 'application/json'}",
+            f"Content-Type: {f'{reply.kind}; charset=utf-8' if text else 'application/json'}",
             f"Content-Length: {len(body)}",
             *(f"{name}: {value}" for name, value in reply.headers),
             *(["Connection: close"] if self.close_connection else []),
