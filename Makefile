@@ -20,6 +20,10 @@ check: $(INSTALLED)
 	.venv/bin/python -m integrations.embedded build/test .venv/bin/python manage.py check
 	.venv/bin/python -m integrations.embedded build/test .venv/bin/python manage.py makemigrations --check
 
+# What it does and what it takes, beside its peers; results in build/bench.json (docs/bench.md).
+bench: $(INSTALLED)
+	@exec .venv/bin/python -m tests.bench $(ARGS)
+
 # One environment for all of it, brought up to date when the lock changes.
 $(INSTALLED): requirements.lock
 	@$(or $(PYTHON),false) -c '$(SUITABLE)' 2>/dev/null || { \
@@ -35,5 +39,7 @@ $(INSTALLED): requirements.lock
 lock:
 	uv pip compile --universal --generate-hashes --all-extras --no-emit-index-url \
 		--custom-compile-command "make lock" --quiet --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --generate-hashes --constraints requirements.lock --no-emit-index-url \
+		--custom-compile-command "make lock" --quiet --output-file deploy/requirements.lock pyproject.toml
 
-.PHONY: demo test check lock
+.PHONY: demo test bench check lock
