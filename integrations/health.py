@@ -22,8 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from logs import vitals
-from logs.models import Label
-from logs.models.heartbeat import Heartbeat
+from logs.models import Heartbeat, Label
 from logs.models.queue import DECIDE_LANE
 
 SILENT = 30

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -22,7 +24,7 @@ from django.db import close_old_connections, connection
 from connectors import delivery, lanes
 from integrations.book import book
 from logs import partitions
-from logs.models import BookHour, Queue, Waiting
+from logs.models import BookHour, Heartbeat, Queue, Waiting
 
 SWEEP_EVERY = 1.0
 EXPIRE_EVERY = 5.0
@@ -45,7 +47,8 @@ def deliver(lane: int) -> None:
 
 @shared_task(name="sweep", ignore_result=True, expires=10)
 def sweep() -> None:
-    """Find what no bell tells of: due rows, leases that ran out, lanes with work; and fold the books."""
+    """Find what no bell tells of: due rows, leases that ran out, lanes with work; fold the books. Beat asks for it."""
+    Heartbeat.objects.note(Heartbeat.Kind.BEAT)
     Waiting.objects.release()
     Queue.objects.expire()
     bell(Queue.objects.lanes())
@@ -122,10 +125,12 @@ def _sweep_on() -> None:
     """What beat would ask for, without beat; and with the broker away, the work itself, by a few hands of its own."""
     hands = ThreadPoolExecutor(4, thread_name_prefix="sweep-hand")
     busy: set[int] = set()
+    process = f"{socket.gethostname()}:{os.getpid()}"
     next_expiry = next_housekeeping = 0.0
     while not stopping.is_set():
         now = time.monotonic()
         try:
+            Heartbeat.objects.note(Heartbeat.Kind.WORKER, process)
             if now >= next_housekeeping:
                 housekeeping()
                 next_housekeeping = now + HOUSEKEEPING_EVERY
