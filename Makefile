@@ -12,6 +12,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@exec .venv/bin/pytest $(ARGS)
 
+chaos: $(INSTALLED)
+	@exec .venv/bin/python -m tests.chaos $(ARGS)
+
 check: $(INSTALLED)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -42,4 +45,4 @@ lock:
 	uv pip compile --universal --generate-hashes --constraints requirements.lock --no-emit-index-url \
 		--custom-compile-command "make lock" --quiet --output-file deploy/requirements.lock pyproject.toml
 
-.PHONY: demo test bench check lock
+.PHONY: demo test bench chaos check lock
