@@ -220,7 +220,7 @@ class QualtricsClient(Client):
             if code == "ATP_2":  # no token at all, which Qualtrics answers with 400
                 error = CredentialsRefused(error.message, status=error.status)
             error.code = code
-            _say(error, f"{error.message} ({code})")
+            _say(error, f"{error.message.rstrip('.')} ({code})")
         return error
 
     def request_id(self, answer: Answer) -> str:
@@ -393,7 +393,7 @@ def deduplication(directory: JSON) -> str:
     used = [LABELS[name].lower() for name in CRITERIA if criteria.get(CRITERIA[name])]
     if not used:
         return "This directory has no deduplication rule: every delivery makes a new contact, instead of updating one."
-    return f"Contacts are taken for the same, and updated, by their {' and '.join(used)}."
+    return f"Contacts are matched by: {', '.join(used)}. One that matches is updated, any other one made."
 
 
 def test_connection(client: QualtricsClient) -> str:

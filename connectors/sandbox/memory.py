@@ -112,7 +112,8 @@ class Switches:
     `latency_ms` delays every answer. `status`, `reset` and `hang` hold for the next `count` requests (None: until
     switched off); `rate_429` is the share of all requests to answer 429, evenly spread. `retry_after` goes with any
     status of theirs. `after` takes in what the request brought before failing it, as a vendor does that dies while
-    answering.
+    answering. Of vendors that do so, `lag` reads of what was just made do not find it yet, and `limits` is the share of
+    the published rate limits that holds (0: none).
     """
 
     latency_ms: float = 0
@@ -123,6 +124,8 @@ class Switches:
     rate_429: float = 0
     retry_after: float | None = None
     after: bool = False
+    lag: int = 0
+    limits: float = 0
 
     @classmethod
     def of(cls, values: JSON) -> Switches:

@@ -24,6 +24,7 @@ from connectors.client import AddressPolicy
 from connectors.sandbox import pages
 from connectors.sandbox.antavo import Antavo
 from connectors.sandbox.memory import Faults, Memory, Reply, Request, Switches
+from connectors.sandbox.qualtrics import Qualtrics
 from connectors.sandbox.segment import PUBLIC, TRACKING, PublicApi, Tracking, World
 from connectors.sandbox.webhook import Webhook
 
@@ -53,8 +54,10 @@ class Sandbox:
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.world = World()
         self.antavo = Antavo()
+        self.qualtrics = Qualtrics()
         self.vendors: tuple[Emulator, ...] = (
             self.antavo,
+            self.qualtrics,
             Webhook(),
             Tracking(self.world),
             PublicApi(self.world),
@@ -85,7 +88,7 @@ class Sandbox:
     def policy(self) -> AddressPolicy:
         """The address policy under which clients reach the sandbox in place of the vendors."""
         origin = f"http://{self.host}:{self.port}"
-        hosts = (*TRACKING, *PUBLIC, "*.antavo.com")
+        hosts = (*TRACKING, *PUBLIC, "*.antavo.com", "*.qualtrics.com")
         return AddressPolicy(allowed=(f"{self.host}:{self.port}",), routes=dict.fromkeys(hosts, origin))
 
     def vendor(self, name: str) -> Emulator:
@@ -110,10 +113,17 @@ class Sandbox:
         """Replace the switches of a vendor; none at all makes it behave again."""
         self.vendor(vendor).faults.set(Switches.of(switches))
 
-    def seed(self, *, segment: list[JSON] | None = None, antavo: JSON | None = None) -> None:
-        """Make workspaces and API keys known, beside those that are: see `World.seed` and `Antavo.seed`."""
+    def seed(
+        self,
+        *,
+        segment: list[JSON] | None = None,
+        antavo: JSON | None = None,
+        qualtrics: list[JSON] | None = None,
+    ) -> None:
+        """Make workspaces, keys and accounts known, beside those that are: see the `seed` of each vendor."""
         self.world.seed(segment or [])
         self.antavo.seed(antavo or {})
+        self.qualtrics.seed(qualtrics or [])
 
     def clear(self, *, seeds: bool = False) -> None:
         """Forget what arrived, and with `seeds` what was seeded too."""
@@ -122,6 +132,7 @@ class Sandbox:
         if seeds:
             self.world.clear()
             self.antavo.clear()
+            self.qualtrics.clear()
 
     def control(self, method: str, what: str, query: JSON, body: Any) -> Reply:
         """The /__sandbox__/ part."""
