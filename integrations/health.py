@@ -9,6 +9,7 @@ import logging
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hmac import compare_digest
 
@@ -22,14 +23,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from logs import vitals
-from logs.models import Heartbeat, Label
+from logs.models import BookHour, Heartbeat, Hold, Label
 from logs.models.queue import DECIDE_LANE
+from logs.verdict import Held, Line
 
 SILENT = 30
 """Seconds without a sign of life after which a worker or beat does not count as running."""
 
 STATEMENT_TIMEOUT = "2s"
 """The most that one question asked here may cost the database."""
+
+HOURS = 6
+"""Full hours of receipt that the books are told for."""
 
 Sample = tuple[dict[str, str], float]
 log = logging.getLogger(__name__)
@@ -132,14 +137,15 @@ def metrics(request: HttpRequest) -> HttpResponse:
         *_gauge("info", "The version that answers.", [({"version": _version()}, 1)]),
         *_gauge("broker_up", "Whether Redis answers.", [({}, _broker_answers())]),
     ]
-    try:
-        with _bounded():
-            lines += _figures()
-        up = True
-    except DatabaseError as error:
-        log.warning("The database did not answer for the metrics: %s", error)
-        up = False
-    lines += _gauge("database_up", "Whether the database answers, each question within its time.", [({}, up)])
+    up = True
+    for figures in (_signs, _lanes, _books):
+        try:
+            with _bounded():
+                lines += list(figures())
+        except DatabaseError as error:
+            log.warning("The database did not answer for the metrics: %s", error)
+            up = False
+    lines += _gauge("database_up", "Whether the database answered every question in time.", [({}, up)])
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -153,13 +159,17 @@ def _may_read(request: HttpRequest) -> bool:
     return not forwarded and request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
 
 
-def _figures() -> Iterator[str]:
+def _signs() -> Iterator[str]:
     ages = Heartbeat.objects.ages()
     for kind in Heartbeat.Kind.values:
         samples = [({"process": process} if process else {}, age) for (of, process), age in ages.items() if of == kind]
         yield from _gauge(f"{kind}_silent_seconds", f"Since {kind} last polled.", samples)
-    found = vitals.lanes()
-    names = Label.objects.names(lane.lane for lane in found) | {DECIDE_LANE: "not decided yet"}
+
+
+def _lanes() -> Iterator[str]:
+    found, holds = vitals.lanes(), Hold.objects.order_by("lane")[: vitals.LANES]
+    names = Label.objects.names([*(lane.lane for lane in found), *(hold.lane for hold in holds)])
+    names[DECIDE_LANE] = "not decided yet"
     labels = [{"lane": str(lane.lane), "name": names.get(lane.lane, "")} for lane in found]
     few = f"{vitals.COUNTED:,} are told as that many."
     for name, help, values in (
@@ -168,6 +178,20 @@ def _figures() -> Iterator[str]:
         ("lane_oldest_seconds", "Age of the oldest delivery not finished.", [lane.age for lane in found]),
     ):
         yield from _gauge(name, help, zip(labels, values, strict=True))
+    held = [
+        {"lane": str(hold.lane), "name": names.get(hold.lane, ""), "hold": Held(hold.kind).name.lower()}
+        for hold in holds
+    ]
+    yield from _gauge("held", "Lanes, and brands with all of theirs, that are held.", [(label, 1) for label in held])
+
+
+def _books() -> Iterator[str]:
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    balance = BookHour.objects.balance(since=this_hour - timedelta(hours=HOURS))
+    recent = f"received in this hour and the {HOURS} before it"
+    samples = [({"line": line.name.lower()}, balance.sum(line)) for line in Line]
+    yield from _gauge("events", f"Events {recent}, by the line of the books they stand in.", samples)
+    yield from _gauge("unaccounted", f"Events {recent} that stand in no line, or in two.", [({}, balance.unaccounted)])
 
 
 def _gauge(name: str, help: str, samples: Iterable[Sample]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import connection, models, transaction
 
+from logs import ids
 from logs.models.event import RuleSet
 from logs.verdict import Line, Verdict
 
@@ -69,25 +70,32 @@ class BookHourQuerySet(models.QuerySet["BookHour"]):
                 )
             return len(rows)
 
-    def balance(self, brand: int | None = None) -> Balance:
-        """All books as they stand at one moment, folded or not, beside what is still pending."""
+    def balance(self, brand: int | None = None, since: datetime | None = None) -> Balance:
+        """All books as they stand at one moment, folded or not, beside what is still pending.
+
+        With `since`, a full hour, only those of events received from then on.
+        """
         where, args = ("WHERE brand = %s", [brand]) if brand is not None else ("WHERE true", [])
+        booked, work, booked_args, work_args = where, where, args, args
+        if since is not None:
+            booked, booked_args = f"{where} AND hour >= %s", [*args, since]
+            work, work_args = f"{where} AND event >= %s", [*args, ids.first_at(since)]
         with connection.cursor() as cursor:
             cursor.execute(
-                f"""SELECT brand, hour, source, mapping, line, NULL, NULL, n FROM logs_bookhour {where}
+                f"""SELECT brand, hour, source, mapping, line, NULL, NULL, n FROM logs_bookhour {booked}
                     UNION ALL
-                    SELECT brand, hour, source, mapping, line, rule_set, verdicts, n FROM logs_bookdelta {where}
+                    SELECT brand, hour, source, mapping, line, rule_set, verdicts, n FROM logs_bookdelta {booked}
                     UNION ALL
                     SELECT brand, 'epoch', 0, mapping, CASE WHEN held THEN {Line.HELD} ELSE {Line.PENDING} END,
                            NULL, NULL, count(*)
                     FROM (
                         SELECT brand, mapping, EXISTS (
                             SELECT 1 FROM logs_hold h WHERE h.lane IN (q.lane, q.brand)
-                        ) AS held FROM logs_queue q {where} AND mapping <> 0
+                        ) AS held FROM logs_queue q {work} AND mapping <> 0
                         UNION ALL
-                        SELECT brand, mapping, hold <> 0 FROM logs_waiting {where} AND mapping <> 0
+                        SELECT brand, mapping, hold <> 0 FROM logs_waiting {work} AND mapping <> 0
                     ) AS work GROUP BY brand, mapping, held""",
-                args * 4,
+                [*booked_args * 2, *work_args * 2],
             )
             return Balance(_expand(cursor.fetchall()))
 

@@ -11,8 +11,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from integrations import health, tasks
 from logs import vitals
 from logs.ids import first_at
-from logs.models import Queue, Waiting
-from logs.models.heartbeat import Heartbeat
+from logs.models import BookDelta, Heartbeat, Hold, Queue, Waiting
+from logs.verdict import Held, Line
 
 ELSEWHERE = {"REMOTE_ADDR": "203.0.113.9"}
 TOKEN = "a-token-of-twenty-characters"
@@ -239,6 +239,38 @@ class TestMetrics:
 
         assert "Seq Scan on logs" not in plan
         assert "Sort" not in plan
+
+    def test_what_holds_a_lane_or_a_brand_is_told(self, figures, brand, loyalty):
+        Hold.objects.put(loyalty.pk, brand.pk, Held.BREAKER, "It answers nothing.", seconds=30)
+        Hold.objects.put(brand.pk, brand.pk, Held.STOPPED, "Stopped by alice.")
+
+        told = figures()
+
+        assert told[f'switchyard_held{{lane="{loyalty.pk}",name="Loyalty",hold="breaker"}}'] == 1
+        assert told[f'switchyard_held{{lane="{brand.pk}",name="Acme",hold="stopped"}}'] == 1
+
+    def test_the_books_of_the_last_hours_are_told_and_whether_they_close(self, figures, client, shop, make_mapping):
+        make_mapping(trigger='event = "Order Completed"')
+        batch = [
+            {"type": "track", "event": name, "userId": "u"} for name in ("Order Completed", "Order Completed", "X")
+        ]
+        client.post("/v1/batch", {"batch": batch, "writeKey": shop.key}, "application/json")
+        long_ago = datetime.now(UTC) - timedelta(hours=8)
+        BookDelta.objects.create(brand=1, source=2, mapping=0, hour=long_ago, line=Line.PRESENTED, n=50)
+
+        told = figures()
+
+        lines = {line: told[f'switchyard_events{{line="{line}"}}'] for line in ("presented", "matched", "pending")}
+        assert lines == {"presented": 3, "matched": 2, "pending": 2}
+        assert told["switchyard_unaccounted"] == 0
+
+    def test_an_event_that_got_lost_is_told(self, figures, client, shop, make_mapping):
+        make_mapping(trigger='event = "Order Completed"')
+        event = {"event": "Order Completed", "userId": "u", "writeKey": shop.key}
+        client.post("/v1/track", event, "application/json")
+        Queue.objects.all().delete()
+
+        assert figures()["switchyard_unaccounted"] == 1
 
     def test_silence_and_servers_are_told(self, figures):
         signs(worker=12, beat=40)
