@@ -59,6 +59,12 @@ PLAIN = {
     "screen": {**EVENT, "type": "screen", "name": "Home"},
     "group": {**EVENT, "type": "group", "groupId": "g-1", "traits": {"plan": "pro"}},
     "alias": {**EVENT, "type": "alias", "previousId": "an-1"},
+    "transaction": {
+        **EVENT,
+        "type": "track",
+        "event": "Transaction Created",
+        "context": {"traits": {"qualtricsMailingListId": "CG_1", "qualtricsContactId": "CID_1"}},
+    },
 }
 FILLER = {"string": "x", "text": "x", "number": 1, "integer": 1, "boolean": True, "object": {"a": 1}}
 SECRET = "s3cr3t-canary"
