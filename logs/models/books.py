@@ -75,11 +75,10 @@ class BookHourQuerySet(models.QuerySet["BookHour"]):
 
         With `since`, a full hour, only those of events received from then on.
         """
-        where, args = ("WHERE brand = %s", [brand]) if brand is not None else ("WHERE true", [])
-        booked, work, booked_args, work_args = where, where, args, args
+        booked = work = "WHERE true" if brand is None else "WHERE brand = %(brand)s"
         if since is not None:
-            booked, booked_args = f"{where} AND hour >= %s", [*args, since]
-            work, work_args = f"{where} AND event >= %s", [*args, ids.first_at(since)]
+            booked += " AND hour >= %(since)s"
+            work += " AND event >= %(id)s"
         with connection.cursor() as cursor:
             cursor.execute(
                 f"""SELECT brand, hour, source, mapping, line, NULL, NULL, n FROM logs_bookhour {booked}
@@ -95,7 +94,7 @@ class BookHourQuerySet(models.QuerySet["BookHour"]):
                         UNION ALL
                         SELECT brand, mapping, hold <> 0 FROM logs_waiting {work} AND mapping <> 0
                     ) AS work GROUP BY brand, mapping, held""",
-                [*booked_args * 2, *work_args * 2],
+                {"brand": brand, "since": since, "id": since and ids.first_at(since)},
             )
             return Balance(_expand(cursor.fetchall()))
 
