@@ -101,6 +101,7 @@ class Hand:
     token: int
     until: float
     probing: bool
+    allowed: int
     made: Counter[str] = field(default_factory=Counter)
 
     def lasts(self) -> bool:
@@ -113,15 +114,15 @@ class Watch:
     def __init__(self, lane_id: int, lane: Lane, stopping: Callable[[], bool]) -> None:
         self._lane_id, self._lane, self._stopping = lane_id, lane, stopping
         self._looked = time.monotonic()
-        self._held = False
+        self.held = False
 
     def __call__(self) -> bool:
-        if not self._held and time.monotonic() - self._looked > LOOK_AGAIN:
+        if not self.held and time.monotonic() - self._looked > LOOK_AGAIN:
             self._looked = time.monotonic()
-            self._held = any(
+            self.held = any(
                 _closed(hold, self._lane_id) for hold in logs.Hold.objects.of(self._lane.id, self._lane.brand)
             )
-        return self._held or self._stopping()
+        return self.held or self._stopping()
 
 
 def drain(lane_id: int, book: Book, pace: lanes.Pace, stopping: Callable[[], bool]) -> bool:
@@ -160,7 +161,8 @@ def _drain(
     while not stopping() and time.monotonic() - begun < (SHORT_SLICE if pace.full else SLICE):
         allowance = Allowance(lane, book, CLAIM)
         n = min(CLAIM, allowance.sends * _rows_a_send(lane), ramp or CLAIM)
-        hand = Hand(lane_id, lane, client, secrets.randbits(62), time.monotonic() + LEASE, probing=ramp is not None)
+        until = time.monotonic() + LEASE
+        hand = Hand(lane_id, lane, client, secrets.randbits(62), until, ramp is not None, allowance.sends)
         rows = logs.Queue.objects.claim(lane_id, n, hand.token, LEASE) if n else []
         if rows:
             _deliver(hand, rows, book, pace, stopping)
@@ -263,7 +265,7 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
         _record(hand, [*ended, *failed], (), versions)
     groups = deque(_groups(ready, hand.lane.settings))
     unfinished: set[tuple[int, int]] = set()
-    while groups and not stopping():
+    while groups and hand.made.total() < hand.allowed and not stopping():
         if not hand.lasts():
             groups = _renewed(hand, groups)
             continue
@@ -274,7 +276,7 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
         outcomes = _send(hand, group, pace, versions)
         unfinished.update((o.row.mapping, o.row.customer) for o in outcomes if o.wait is not None)
         if _hold_the_lane(hand, outcomes, pace):
-            break
+            stopping.held = True
     left = [item.row for group in groups for item in group]
     if aside:
         logs.Queue.objects.put_off(hand.lane_id, aside, hand.token)
@@ -340,7 +342,8 @@ def _in_turn(rows: list[Claimed], versions: dict[int, Version], token: int) -> t
             waiting.pop(0)
         elif row.event in waiting:
             later.add(row.id)
-    return [row for row in rows if row.id not in later], [Aside(row, BUSY_CUSTOMER) for row in rows if row.id in later]
+    now = sorted((row for row in rows if row.id not in later), key=lambda row: row.event)
+    return now, [Aside(row, BUSY_CUSTOMER) for row in rows if row.id in later]
 
 
 def _one_at_a_time(rows: list[Claimed], versions: dict[int, Version], token: int) -> tuple[list[Claimed], list[Aside]]:
@@ -494,8 +497,8 @@ def _credentials_good(lane: Lane, client: Client) -> bool | None:
     try:
         test(client)
     except CredentialsRefused as error:
-        logs.Hold.objects.put(lane.id, lane.brand, Held.CREDENTIALS, error.message, seconds=0)
-        logs.Hold.objects.again(lane.id, Held.CREDENTIALS, lanes.PROBE_FIRST, lanes.PROBE_MOST)
+        if not logs.Hold.objects.put(lane.id, lane.brand, Held.CREDENTIALS, error.message, seconds=lanes.PROBE_FIRST):
+            logs.Hold.objects.again(lane.id, Held.CREDENTIALS, lanes.PROBE_FIRST, lanes.PROBE_MOST)
         return False
     except DeliveryError:
         logs.Hold.objects.again(lane.id, Held.CREDENTIALS, lanes.PROBE_FIRST, lanes.PROBE_MOST)

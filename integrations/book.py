@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
@@ -27,6 +28,10 @@ class Book:
     def versions(self, ids: set[int]) -> dict[int, Version]:
         there = MappingVersion.objects.filter(pk__in=ids).select_related("mapping__source")
         return {row.pk: replace(_version(row.pk), terms=_terms(row.mapping)) for row in there}
+
+    def terms(self, mappings: Iterable[int]) -> dict[int, Terms]:
+        """The terms of mappings as they stand now; a deleted one is absent."""
+        return {m.pk: _terms(m) for m in Mapping.objects.filter(pk__in=set(mappings)).select_related("source")}
 
     def tokens(self, name: str, per_minute: float, n: float) -> float:
         return rates.take(name, per_minute, n)

@@ -41,7 +41,7 @@ class Cause(IntEnum):
 class Held(IntEnum):
     """What keeps deliveries waiting for a person or a vendor; no attempt is spent meanwhile.
 
-    Up to BREAKER it holds a lane (STOPPED: every lane of a brand), from MAPPING_PAUSED on single deliveries.
+    Up to OFF it holds a lane (STOPPED: every lane of a brand), from MAPPING_PAUSED on single deliveries.
     """
 
     STOPPED = 1
@@ -49,6 +49,7 @@ class Held(IntEnum):
     CREDENTIALS = 3
     GONE = 4
     BREAKER = 5
+    OFF = 6
     MAPPING_PAUSED = 11
     SOURCE_PAUSED = 12
     OVER_LIMIT = 13

@@ -21,14 +21,15 @@ class HoldQuerySet(models.QuerySet["Hold"]):
 
     def put(
         self, lane: int, brand: int, kind: Held, reason: str, *, seconds: float | None = None, who: str = ""
-    ) -> None:
-        """Hold the lane; for so many seconds until it is probed, or until a person ends it. Held already: no change."""
+    ) -> bool:
+        """Hold the lane, for so many seconds until it is probed or until a person ends it; False if it was held."""
         with connection.cursor() as cursor:
             cursor.execute(
                 f"""INSERT INTO logs_hold (lane, brand, kind, reason, who, until)
                     VALUES (%s, %s, %s, %s, %s, now() + {SECONDS}) ON CONFLICT DO NOTHING""",
                 [lane, brand, kind, reason, who, seconds],
             )
+            return bool(cursor.rowcount)
 
     def lift(self, lane: int, *kinds: Held) -> bool:
         """End the hold; whether there was one."""
