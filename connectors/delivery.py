@@ -109,7 +109,7 @@ class Hand:
 
 
 class Watch:
-    """Whether to go on: not when the worker stops, nor when the lane was held since we began; asked before each send."""
+    """Whether to stop: when the worker does, or when the lane was held since we began; asked before each send."""
 
     def __init__(self, lane_id: int, lane: Lane, stopping: Callable[[], bool]) -> None:
         self._lane_id, self._lane, self._stopping = lane_id, lane, stopping

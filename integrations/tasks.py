@@ -22,6 +22,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from connectors import delivery, lanes
+from integrations import holds
 from integrations.book import book
 from logs import partitions
 from logs.models import BookHour, Heartbeat, Queue, Waiting
@@ -51,6 +52,7 @@ def sweep() -> None:
     Heartbeat.objects.note(Heartbeat.Kind.BEAT)
     Waiting.objects.release()
     Queue.objects.expire()
+    holds.resume()
     bell(Queue.objects.lanes())
     BookHour.objects.fold()
 
@@ -136,6 +138,7 @@ def _sweep_on() -> None:
                 next_housekeeping = now + HOUSEKEEPING_EVERY
             if now >= next_expiry:
                 Queue.objects.expire()
+                holds.resume()
                 BookHour.objects.fold()
                 next_expiry = now + EXPIRE_EVERY
             Waiting.objects.release()

@@ -50,8 +50,8 @@ class Outcome:
     """What became of one claimed row. `wait` is the seconds until it is tried again, None when this was the end.
 
     `sent` says whether anything left; that is an attempt, unless it was only to see whether the vendor works again (not
-    `counted`). `happened` is set where the customer's newest delivered update is remembered. Its `exchanges` are so many of those recorded
-    along with it, from the one numbered `exchange`; `part` is its place in a batch's.
+    `counted`). `happened` is set where the customer's newest delivered update is remembered. Its `exchanges` are so
+    many of those recorded along with it, from the one numbered `exchange`; `part` is its place in a batch's.
     """
 
     row: Claimed
@@ -140,8 +140,8 @@ class QueueQuerySet(models.QuerySet["Queue"]):
         """One transaction: rows leave the queue, attempts and exchanges are logged, what is tried again waits.
 
         A row whose lease someone else has taken over meanwhile (another token) is not touched: its new owner reports
-        for it. `exchanges` are the columns of Exchange after its id, lane and brand; `ordered` says that a mapping in strict
-        order is among them, whose next event may go now. Returns how many rows were ours.
+        for it. `exchanges` are the columns of Exchange after its id, lane and brand; `ordered` says that a mapping in
+        strict order is among them, whose next event may go now. Returns how many rows were ours.
         """
         made = ids.maker.many(len(outcomes) + len(exchanges))
         exchange_ids = made[: len(exchanges)]
