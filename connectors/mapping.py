@@ -28,7 +28,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 from uuid import UUID
 
-from connectors import jsonpath, piped_text
+from connectors import jsonpath, liquid, piped_text
 from connectors.context import Context
 from connectors.errors import MappingError
 from connectors.jstext import (
@@ -278,8 +278,14 @@ def _object_with(required: set[str], checks: dict[str, _Check]) -> _Check:
     return check
 
 
-def _liquid(node: Any, path: Path) -> Iterator[str]:
-    yield _say(path, "asks for Liquid, which is not run here; use @template, @case, @if or @replace instead")
+def _liquid_template(node: Any, path: Path) -> Iterator[str]:
+    if not isinstance(node, str):
+        yield _should_be(path, "a string", node)
+        return
+    try:
+        liquid.compile(node)
+    except MappingError as error:
+        yield _say(path, f"cannot be used: {error.message}")
 
 
 def _text_with_holes(node: Any, path: Path) -> Iterator[str]:
@@ -371,7 +377,7 @@ _CHECKS: dict[str, _Check] = {
     "@merge": _merge_of_objects,
     "@transform": _object_with({"apply", "mapping"}, {"apply": _object_or_directive, "mapping": _object_or_directive}),
     "@excludeWhenNull": _raw_or_directive,
-    "@liquid": _liquid,
+    "@liquid": _liquid_template,
     "@text": _text_with_holes,
     "@object": _object_of_rows,
     "@jsonpath": _json_path,
@@ -806,14 +812,26 @@ def _without_nulls(value: Any) -> Any:
     return UNDEFINED if value is None else value
 
 
-def _ours(check: _Check, value: Any, path: Path) -> None:
-    """Directives of ours are refused at once, also where Segment's validation does not look."""
+def _sound(check: _Check, value: Any, path: Path) -> None:
+    """What Segment would refuse event by event, or not know at all, is refused at once, wherever it stands."""
     if faults := list(check(value, path)):
         raise MappingError(*faults)
 
 
+def _liquid(value: Any, path: Path, keep: bool) -> Resolve:
+    _sound(_liquid_template, value, path)
+    template = liquid.compile(value)
+
+    def resolve(payload: Any, run: _Run) -> Any:
+        rendered = template.render(payload)
+        run.spend(len(rendered))
+        return rendered
+
+    return resolve
+
+
 def _text_directive(value: Any, path: Path, keep: bool) -> Resolve:
-    _ours(_text_with_holes, value, path)
+    _sound(_text_with_holes, value, path)
     text, name = piped_text.compile(value), f"/{'/'.join(path)}"
 
     def resolve(payload: Any, run: _Run) -> Any:
@@ -826,7 +844,7 @@ def _text_directive(value: Any, path: Path, keep: bool) -> Resolve:
 
 
 def _jsonpath(value: Any, path: Path, keep: bool) -> Resolve:
-    _ours(_json_path, value, path)
+    _sound(_json_path, value, path)
     query, name = jsonpath.compile(value), f"/{'/'.join(path)}"
 
     def resolve(payload: Any, run: _Run) -> Any:
@@ -890,7 +908,7 @@ def _check_branches(branch: _Branch) -> None:
 
 
 def _object(rows: Any, path: Path, keep: bool) -> Resolve:
-    _ours(_rows, rows, path)
+    _sound(_rows, rows, path)
     grown = _grown(_planted(rows), path, keep)
     return lambda payload, run: {} if (made := grown(payload, run)) is UNDEFINED else made
 
@@ -941,6 +959,7 @@ _DIRECTIVES: dict[str, Callable[[Any, Path, bool], Resolve]] = {
     "@merge": _merge,
     "@transform": _transform,
     "@excludeWhenNull": _exclude_when_null,
+    "@liquid": _liquid,
     "@text": _text_directive,
     "@object": _object,
     "@jsonpath": _jsonpath,

@@ -87,15 +87,6 @@ def test_a_template_of_nothing_is_filled_from_an_empty_object() -> None:
     assert mapping.compile(fields).resolve({}) == {"a": "|[object Object]"}
 
 
-def test_liquid_is_refused_when_the_mapping_is_saved() -> None:
-    with pytest.raises(MappingError) as caught:
-        mapping.compile({"a": {"@liquid": "{{ userId }}"}})
-
-    assert caught.value.messages == (
-        "/a/@liquid asks for Liquid, which is not run here; use @template, @case, @if or @replace instead.",
-    )
-
-
 def test_a_mapping_that_multiplies_an_event_without_end_is_stopped() -> None:
     fields: Any = {"s": {"@template": "{{s}}{{s}}"}}
     for _ in range(10):
