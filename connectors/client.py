@@ -328,7 +328,11 @@ class Client:
         if status == 410:
             return Gone(message, status=status)
         if status in BUSY or (status >= 500 and status not in FINAL_5XX):
-            return Busy(message, status=status, retry_after=seconds_to_wait(answer.headers.get("Retry-After")))
+            asked = answer.headers.get("Retry-After")
+            wait = seconds_to_wait(asked)
+            if asked and wait is None:
+                message += f" (Its Retry-After “{asked[:40]}” makes no sense and is ignored.)"
+            return Busy(message, status=status, retry_after=wait)
         return Rejected(message, status=status)
 
     def request_id(self, answer: Answer) -> str:

@@ -582,6 +582,16 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 @responses.activate
+def test_a_retry_after_without_sense_is_ignored_and_noted() -> None:
+    responses.get("https://api.st1.vendor.test/x", status=503, headers={"Retry-After": "soon"})
+
+    with pytest.raises(Busy, match="Its Retry-After “soon” makes no sense and is ignored") as caught:
+        Vendor({"stack": "st1"}).get("/x")
+
+    assert caught.value.retry_after is None
+
+
+@responses.activate
 def test_every_exchange_is_remembered_until_taken() -> None:
     responses.put("https://api.st1.vendor.test/x", json={"ok": 1}, headers={"X-Vendor-Id": "r-1"})
     responses.put("https://api.st1.vendor.test/y", status=500, body="broken")
