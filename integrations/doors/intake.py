@@ -97,7 +97,9 @@ def take(
                 )
                 decision = routing.decide(event, rules)
                 arrival.rule_set, arrival.verdicts = rules.id, decision.verdicts
-                arrival.work = [door.Work(rule.lane, rule.mapping, rule.version) for rule in decision.matched]
+                arrival.work = [
+                    door.Work(rule.lane, rule.mapping, rule.version, rule.ordered) for rule in decision.matched
+                ]
         except Exception:  # noqa: BLE001 (a bug of ours must not cost the sender's event)
             log.exception("Event %s of request %s could not be decided at the door", item.index, id)
             arrival.undecided = True

@@ -17,7 +17,7 @@ from connectors.definitions import Limit
 from integrations import book as books
 from integrations import holds, tasks
 from integrations.models import Mapping, Source
-from logs.models import BookHour, CustomerState, Delivery, Exchange, Hold, Queue, RequestBody, Waiting
+from logs.models import BookHour, CustomerState, Delivery, Event, Exchange, Hold, Queue, RequestBody, Turn, Waiting
 from logs.verdict import Cause, Held, Status
 
 pytestmark = pytest.mark.django_db
@@ -429,6 +429,28 @@ def test_strict_order_waits_for_the_customers_earlier_event(brand, checkout, sen
         deliver()
 
     assert seen == [1, 10, 1, 2, 3]
+    assert books_close(brand)
+
+
+@responses.activate
+def test_strict_order_holds_between_workers(brand, checkout, loyalty, send, deliver, pass_time):
+    Mapping.objects.update(ordered=True)
+    vendor = responses.post(ANTAVO, status=202, json={})
+    send(userId="u1")
+    elsewhere = Queue.objects.claim(loyalty.pk, 10, token=1, lease=30)
+    send(userId="u1")
+
+    deliver()
+    assert vendor.call_count == 0
+    assert Waiting.objects.get().attempts == 0
+
+    Queue.objects.give_back(loyalty.pk, elsewhere, 1)
+    pass_time(seconds=2)
+    deliver()
+    assert list(Delivery.objects.order_by("id").values_list("event", flat=True)) == list(
+        Event.objects.order_by("id").values_list("id", flat=True)
+    )
+    assert not Turn.objects.exists()
     assert books_close(brand)
 
 
