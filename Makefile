@@ -15,6 +15,12 @@ test: $(INSTALLED)
 chaos: $(INSTALLED)
 	@exec .venv/bin/python -m tests.chaos $(ARGS)
 
+conformance: $(INSTALLED)
+	@exec .venv/bin/python -m tests.conformance $(ARGS)
+
+fuzz: $(INSTALLED)
+	@exec .venv/bin/python -m tests.fuzz $(ARGS)
+
 check: $(INSTALLED)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -45,4 +51,4 @@ lock:
 	uv pip compile --universal --generate-hashes --constraints requirements.lock --no-emit-index-url \
 		--custom-compile-command "make lock" --quiet --output-file deploy/requirements.lock pyproject.toml
 
-.PHONY: demo test bench chaos check lock
+.PHONY: demo test bench chaos conformance fuzz check lock

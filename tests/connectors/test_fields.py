@@ -1,6 +1,5 @@
 """Fields clean a payload as Segment's actions do, and name everything that is wrong with it at once."""
 
-import copy
 from typing import Any
 
 import pytest
@@ -10,31 +9,7 @@ from hypothesis import strategies as st
 from connectors import fields, jsdate
 from connectors.definitions import Choice, InputField
 from connectors.errors import PayloadError
-from tests.connectors import vectors
-
-
-def outcome(declared: Any, payload: Any) -> tuple[Any, list[tuple[str, str]]]:
-    """What was made of the payload, and its faults."""
-    before = copy.deepcopy(payload)
-    try:
-        return fields.clean(declared, payload), []
-    except PayloadError as error:
-        return None, [(fault.path, fault.message) for fault in error.faults]
-    finally:
-        assert payload == before
-
-
-def compare(row: dict[str, Any]) -> str:
-    output, faults = outcome(row["fields"], row["payload"])
-    wanted = [(fault["pointer"], fault["message"]) for fault in row.get("error", {}).get("errors", [])]
-    same = faults == wanted and ("error" in row or vectors.same_json(output, row["output"]))
-    return "equal" if same else "different"
-
-
-def test_every_payload_and_every_fault_is_segments_or_reviewed() -> None:
-    report = vectors.run("schema", compare)
-
-    assert report.wrong == []
+from tests.conformance.engines import cleaned
 
 
 def test_input_fields_and_their_dict_form_ask_the_same() -> None:
@@ -44,7 +19,7 @@ def test_input_fields_and_their_dict_form_ask_the_same() -> None:
         InputField("data", "Data", "object", properties=(InputField("age", "Age", "number", minimum=18),)),
     )
 
-    _, faults = outcome(declared, {"email": "x", "tags": ["c"], "data": {"age": "17", "more": 1}, "other": 1})
+    _, faults = cleaned(declared, {"email": "x", "tags": ["c"], "data": {"age": "17", "more": 1}, "other": 1})
 
     assert faults == [
         ("/email", "Email must be a valid email address string but it was not."),
@@ -123,9 +98,9 @@ texts = st.builds(InputField, st.sampled_from("xyz"), st.just("Label"), format=s
 def test_a_payload_is_clean_or_faulty_and_a_clean_one_stays_as_it_is(
     declared: tuple[InputField, ...], payload: dict[str, Any]
 ) -> None:
-    cleaned, faults = outcome(declared, payload)
-    kept = {name: value for name, value in (cleaned or {}).items() if value not in ("", [""])}
+    output, faults = cleaned(declared, payload)
+    kept = {name: value for name, value in (output or {}).items() if value not in ("", [""])}
     again = fields.clean(tuple(f for f in declared if f.name in kept), kept)
 
-    assert (cleaned is None) is bool(faults)
+    assert (output is None) is bool(faults)
     assert again == kept

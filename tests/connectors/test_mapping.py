@@ -12,43 +12,7 @@ from hypothesis import strategies as st
 from connectors import mapping
 from connectors.errors import MappingError
 from connectors.mapping import UNDEFINED, Context
-from tests.connectors import vectors
-
-
-def outcome(row: dict[str, Any]) -> tuple[Any, list[str] | None]:
-    """The output or the messages. The batch form is ours event by event."""
-    events = row.get("payloads", row.get("payload", UNDEFINED))
-    before = copy.deepcopy(events)
-    try:
-        compiled = mapping.compile(row["mapping"])
-        if "payloads" not in row:
-            return compiled.resolve(events), None
-        if not isinstance(events, list):
-            return None, ["data must be an array, got object"]
-        return [compiled.resolve(event) for event in events], None
-    except MappingError as error:
-        return None, list(error.messages)
-    finally:
-        assert events == before
-
-
-def compare(row: dict[str, Any]) -> str:
-    output, messages = outcome(row)
-    if "error" in row:
-        wanted = row["error"].get("messages") or [row["error"]["message"]]
-        return "equal" if messages == wanted else "different"
-    if messages is not None:
-        return "different"
-    if row.get("output_undefined"):
-        return "equal" if output is UNDEFINED else "different"
-    return "equal" if vectors.same_json(output, row["output"]) else "different"
-
-
-@pytest.mark.parametrize("name", ["mapping", "mapping_fuzz"])
-def test_every_result_and_every_message_is_segments_or_reviewed(name: str) -> None:
-    report = vectors.run(name, compare)
-
-    assert report.wrong == []
+from tests.conformance.engines import resolved
 
 
 def test_a_made_value_is_the_same_each_time_and_differs_by_event_brand_and_place() -> None:
@@ -234,7 +198,7 @@ mappings = st.recursive(
 def test_no_mapping_and_no_event_break_the_engine(fields: Any, event: Any) -> None:
     before = copy.deepcopy(event), copy.deepcopy(fields)
 
-    output, messages = outcome({"mapping": fields, "payload": event})
+    output, messages = resolved({"mapping": fields, "payload": event})
 
     assert messages is None or (messages and all(messages))
     assert output is UNDEFINED or json.loads(json.dumps(output)) == output

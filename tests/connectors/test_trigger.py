@@ -10,17 +10,6 @@ from hypothesis import strategies as st
 from connectors import trigger
 from connectors.errors import TriggerError
 from connectors.trigger import Finding, Row, Rows, Trigger
-from tests.connectors import vectors
-
-OUTSIDE_THE_CORE = frozenset(
-    {"malformed", "soup", "documented-fql", "infix", "eats-next-token", "operator-spacing", "closing-quote", "mixed"}
-    | {"function-inside", "paren-quirk", "nested", "neg", "unclosed", "extra-close", "no-space", "trailing", "leading"}
-    | {"double", "empty", "juxtaposed", "comma", "single-quote", "mixed-quote", "escaped-quote", "inner-dq", "adjacent"}
-    | {"unterminated", "smart-quotes", "too-long", "both-stars", "no-star", "inner-star", "question", "missing", "case"}
-    | {"no-comma", "space-bang", "double-neg", "not-word", "prefix-quirk", "space-paren", "unknown", "whole", "bad"}
-    | {"whole-object", "only-brackets", "bracket", "chars", "double-dot", "keyword-part", "js-proto", "js-length"}
-    | {"event-dotted", "event-shape", "eof-rollback", "amp", "pipe", "unquoted", "mixed-inside", "dotted"}
-)
 
 
 def parsed(text: str) -> Trigger | TriggerError:
@@ -28,34 +17,6 @@ def parsed(text: str) -> Trigger | TriggerError:
         return trigger.parse(text)
     except TriggerError as error:
         return error
-
-
-def compare(row: dict[str, Any]) -> str:
-    found = parsed(row["fql"])
-    if isinstance(found, TriggerError):
-        return "refused"
-    return "equal" if found.matches(row["event"]) == row["result"] else "different"
-
-
-@pytest.mark.parametrize("name", ["fql", "fql_fuzz"])
-def test_every_verdict_is_segments_or_refused_or_reviewed(name: str) -> None:
-    report = vectors.run(name, compare)
-
-    assert report.wrong == []
-
-
-def test_what_segments_editor_writes_gets_segments_verdict() -> None:
-    core = [
-        row
-        for row in vectors.rows("fql")
-        if not OUTSIDE_THE_CORE.intersection(row["tags"])
-        and not any(combination <= set(row["tags"]) for combination in ({"contains", "type"}, {"match", "number"}))
-    ]
-
-    different = [row["id"] for row in core if compare(row) != "equal"]
-
-    assert len(core) > 350
-    assert different == []
 
 
 @pytest.mark.parametrize(

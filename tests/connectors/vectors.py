@@ -13,11 +13,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parent / "vectors"
-KNOWN = {
-    row: name
-    for name, difference in json.loads((HERE / "known_differences.json").read_text()).items()
-    for row in difference["rows"]
-}
+DIFFERENCES = HERE / "known_differences.json"
+KNOWN = {row: name for name, difference in json.loads(DIFFERENCES.read_text()).items() for row in difference["rows"]}
 
 
 def rows(name: str) -> Iterator[dict[str, Any]]:
@@ -37,7 +34,7 @@ class Report:
     def add(self, row: dict[str, Any], came_out: str) -> None:
         known = row["id"] in KNOWN
         if came_out == "different" and known:
-            came_out = "known"
+            came_out = f"known: {KNOWN[row['id']]}"
         elif came_out == "different" or known:
             self.wrong.append(row["id"])
             came_out = "wrong"
