@@ -2,87 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import responses
-from django.db.models import F
-from django.test import Client
 
 from connectors import delivery, lanes
 from connectors.definitions import Limit
 from integrations import book as books
-from integrations import holds, tasks
+from integrations import holds
 from integrations.models import Mapping, Source
 from logs.models import BookHour, CustomerState, Delivery, Event, Exchange, Hold, Queue, RequestBody, Turn, Waiting
 from logs.verdict import Cause, Held, Status
+from tests.integrations.conftest import ANTAVO, CHECKOUT
 
 pytestmark = pytest.mark.django_db
 
-ANTAVO = "https://api.st1.antavo.com/v1/webhook/segment"
 SEGMENT = "https://api.segment.io/v1/batch"
 WORKSPACE = {"data": {"workspace": {"id": "w", "slug": "acme", "name": "Acme"}}}
 SOURCES = {"data": {"sources": [], "pagination": {"current": "MA=="}}}
-CHECKOUT = {"customer": {"@path": "$.userId"}, "action": "checkout", "data": {"@path": "$.properties"}}
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """No bell: tests drain the lanes themselves."""
-    monkeypatch.setattr(tasks, "bell", lambda ready: None)
-
-
-@pytest.fixture
-def send(shop):
-    """send(n) → n orders of as many customers at the door; more by name."""
-    sent = iter(range(1_000_000))
-
-    def post(n: int = 1, **more) -> None:
-        events = [
-            {"type": "track", "event": "Order", "userId": f"u{i}", "messageId": f"m-{next(sent)}", **more}
-            for i in range(n)
-        ]
-        basic = base64.b64encode(f"{shop.key}:".encode()).decode()
-        body = json.dumps({"batch": events})
-        answer = Client().post("/v1/batch", body, "application/json", headers={"authorization": f"Basic {basic}"})
-        assert answer.status_code == 200
-
-    return post
-
-
-@pytest.fixture
-def pace():
-    return lanes.Pace(4)
-
-
-@pytest.fixture
-def deliver(pace):
-    def run() -> None:
-        for lane in Queue.objects.lanes():
-            delivery.drain(lane, books.book, pace, lambda: False)
-
-    return run
-
-
-@pytest.fixture
-def pass_time():
-    """Let so much time pass for everything that waits or is held."""
-
-    def run(**time) -> None:
-        passed = timedelta(**time)
-        Waiting.objects.filter(hold=0).update(due=F("due") - passed)
-        Hold.objects.exclude(until=None).update(until=F("until") - passed)
-        Waiting.objects.release()
-
-    return run
-
-
-@pytest.fixture
-def checkout(make_mapping):
-    return make_mapping("event", name="Checkouts", trigger='event = "Order"', fields=CHECKOUT)
 
 
 def books_close(brand) -> bool:
