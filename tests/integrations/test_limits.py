@@ -1,13 +1,16 @@
-"""Limits of brands: one brand may be held back, no other, and never by a Redis that does not answer."""
+"""The door under stress: one brand may be held back and no other, and nobody waits for a server that is away."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test import Client
 
-from integrations.doors import limits
+from integrations.doors import answers, limits
 from integrations.models import Brand
 from logs.models import Event, Request
 
@@ -17,6 +20,25 @@ KEPT = (200, {"success": True}, None)
 @pytest.fixture(autouse=True)
 def _redis_is_asked(monkeypatch):
     monkeypatch.setattr(limits, "_ask_again_at", 0.0)
+
+
+@pytest.fixture
+def closed_database(db, monkeypatch):
+    """The port of a database that ends every connection at once, and who has called."""
+    monkeypatch.setattr(answers, "_connect_again_at", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        callers = []
+
+        def turn_away() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    caller, address = server.accept()
+                    caller.close()
+                    callers.append(address)
+
+        pool.submit(turn_away)
+        yield server.getsockname()[1], callers
+        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -135,3 +157,19 @@ def test_only_operators_set_a_limit(brand, alice, operator, logged_in):
     logged_in(operator).post(page, {"name": "Renamed", "events_per_second": "7"})
     brand.refresh_from_db()
     assert brand.events_per_second == 7
+
+
+def test_while_no_connection_can_be_made_one_request_tries_and_the_rest_are_told_at_once(closed_database):
+    options = connection.settings_dict["OPTIONS"] | {"sslmode": "disable", "gssencmode": "disable"}
+    port, callers = closed_database
+
+    def post():
+        connection.settings_dict = connection.settings_dict | {"HOST": "127.0.0.1", "PORT": port, "OPTIONS": options}
+        response = Client().post("/v1/track", {"event": "A", "userId": "u", "writeKey": "w" * 32}, "application/json")
+        return response.status_code, response.json()["code"], response["Retry-After"]
+
+    with ThreadPoolExecutor(1) as thread:
+        told = [thread.submit(post).result() for _ in range(3)]
+
+    assert told == [(503, "database_away", "5")] * 3
+    assert len(callers) == 1
