@@ -25,7 +25,8 @@ def pytest_load_initial_conftests(early_config):
         raise pytest.UsageError(f"SWITCHYARD_CI=1, but missing: {', '.join([*unset, *sum(missing.values(), [])])}.")
     running = embedded.servers(BUILD)
     try:
-        os.environ.update(running.__enter__() | embedded.secret_keys(BUILD))
+        static = embedded.made(BUILD / "static", mode=0o755)  # nothing in it, but WhiteNoise wants it to be there
+        os.environ.update(running.__enter__() | embedded.secret_keys(BUILD) | {"STATIC_ROOT": str(static)})
     except embedded.Unavailable as reason:
         raise pytest.UsageError(str(reason)) from None
     early_config.add_cleanup(lambda: running.__exit__(None, None, None))
