@@ -622,7 +622,7 @@ class _Adapter(HTTPAdapter):
         try:
             response = self.send(request, stream=True, timeout=deadline)
         except requests.RequestException as error:
-            raise self._cause(error) from error
+            raise self._cause(error) from None
         content, truncated = self._read(response, cap)
         return response.status_code, response.headers, content, truncated
 
