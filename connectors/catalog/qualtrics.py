@@ -207,7 +207,7 @@ class QualtricsClient(Client):
         if host and (host.endswith(VENDOR) or self.policy.route(host) is not None):
             headers["X-API-TOKEN"] = str(self.settings.get("apiToken") or "")
         if self._ends is not None:
-            self.deadline = self._ends - time.monotonic()
+            self.deadline = round(self._ends - time.monotonic(), 1)
             if self.deadline <= 0:
                 raise NoAnswer("Qualtrics took so long over the steps before that no time was left", unsent=True)
         return super().request(method, path_or_url, headers=headers, **options)
@@ -270,7 +270,7 @@ class QualtricsClient(Client):
 
     def _found_or_created(self, payload: JSON) -> JSON:
         """What to remember of the contact."""
-        with _step("Looking up the contact", "Check the Directory ID, and what identifies the contact."):
+        with _step("Looking up the contact", "Check the Directory ID and what identifies the contact in the mapping."):
             found = self._find_contact(payload)
         if found:
             return {"contactId": found}
