@@ -44,18 +44,34 @@ def aside(brands: Sequence[int] | None = None) -> list[Group]:
         return [Group(*row) for row in cursor.fetchall()]
 
 
-def behind(lane: int) -> Group | None:
-    """What waits in a lane's queue and for its next attempts, whatever holds it; None if nothing does."""
+def behind(lanes: Sequence[int]) -> list[Group]:
+    """What waits in these lanes' queues and for their next attempts, whatever holds it, lane by lane and mapping."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """SELECT count(*), min(event) FROM (
-                   SELECT event FROM logs_queue WHERE lane = %s
-                   UNION ALL SELECT event FROM logs_waiting WHERE lane = %s AND hold = 0
-               ) AS work""",
-            [lane, lane],
+            """SELECT lane, mapping, 0, count(*), min(event) FROM (
+                   SELECT lane, mapping, event FROM logs_queue WHERE lane = ANY(%s)
+                   UNION ALL SELECT lane, mapping, event FROM logs_waiting WHERE lane = ANY(%s) AND hold = 0
+               ) AS work GROUP BY lane, mapping""",
+            [list(lanes), list(lanes)],
         )
-        count, oldest = cursor.fetchone()
-    return Group(lane, 0, 0, count, oldest) if count else None
+        return [Group(*row) for row in cursor.fetchall()]
+
+
+def bodiless(lanes: Sequence[int], mappings: Sequence[int], holds: Sequence[int]) -> int:
+    """How many that wait in these lanes, set aside for one of the reasons in `holds` (0: not set aside), can't be
+    decided again, since the body they came in is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT count(*) FROM (
+                   SELECT event FROM logs_queue WHERE 0 = ANY(%(holds)s) AND lane = ANY(%(lanes)s)
+                      AND mapping = ANY(%(mappings)s) AND lease IS NULL
+                   UNION ALL SELECT event FROM logs_waiting WHERE hold = ANY(%(holds)s) AND lane = ANY(%(lanes)s)
+                      AND mapping = ANY(%(mappings)s)
+               ) AS work
+               WHERE NOT EXISTS (SELECT 1 FROM logs_requestbody b WHERE b.id = work.event & -%(indexes)s::bigint)""",
+            {"lanes": list(lanes), "mappings": list(mappings), "holds": list(holds), "indexes": ids.INDEXES},
+        )
+        return int(cursor.fetchone()[0])
 
 
 def gather(lane: int, hold: Held) -> int:
