@@ -8,13 +8,13 @@ https://www.qualtrics.com/support (automatic deduplication, JSON events). Error 
 from __future__ import annotations
 
 import base64
+import math
 import random
 import re
 import string
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from http.client import responses as reasons
@@ -155,8 +155,7 @@ class Qualtrics:
     def clear(self) -> None:
         self.accounts: dict[str, JSON] = {}
         self.workflows: dict[str, JSON] = {}
-        self.minute = 0
-        self.spent: Counter[tuple[str, str]] = Counter()
+        self.spent: dict[tuple[str, str], tuple[float, float]] = {}
 
     def seed(self, accounts: list[JSON]) -> None:
         """Each `{token, brand, user, datacenter, directories, workflows}`, all but the token optional.
@@ -330,22 +329,22 @@ class Qualtrics:
         self.memory.keep(request.host, [("", _kept(request, body), "")])
 
     def _limit(self, brand: str, method: str, parts: list[str]) -> None:
-        """The published limits per minute and brand, as far as the switch `limits` asks for them."""
+        """A bucket per brand and kind of operation that leaks a minute's worth in a minute, if `limits` asks for it."""
         share = self.faults.switches.limits
         if not share:
             return
-        now = time.time()
-        if int(now // 60) != self.minute:
-            self.minute = int(now // 60)
-            self.spent.clear()
+        now = time.monotonic()
         kinds = ["all"]
         if method != "GET" and len(parts) > 2:
             kinds.append(parts[2])
         for kind in kinds:
-            self.spent[brand, kind] += 1
-            if self.spent[brand, kind] > PER_MINUTE.get(kind, PER_MINUTE["all"]) * share:
-                wait = ("Retry-After", f"{60 - now % 60:.0f}")
+            most = PER_MINUTE.get(kind, PER_MINUTE["all"]) * share
+            level, at = self.spent.get((brand, kind), (0.0, now))
+            level = max(0.0, level - (now - at) * most / 60) + 1
+            if level > most:
+                wait = ("Retry-After", f"{math.ceil((level - most) * 60 / most)}")
                 raise Refused(429, "SANDBOX_429", "You have reached the limit of requests per minute.", wait)
+            self.spent[brand, kind] = level, now
 
 
 def _seed_directory(directories: dict[str, Directory], given: JSON) -> None:
