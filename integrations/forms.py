@@ -124,7 +124,7 @@ def _box(field: InputField, value: Any) -> forms.Field:
         return forms.JSONField(widget=UnfoldAdminTextareaWidget(), **common)
     if field.choices:
         choices = [(choice.value, choice.label) for choice in field.choices]
-        if field.required is not True:
+        if field.required is not True and field.default is UNSET:
             choices.insert(0, ("", "—"))
         return forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget(), **common)
     if field.type == "boolean":
