@@ -116,8 +116,8 @@ def test_secret_settings_are_kept_apart_and_opened_together(make_account):
 
     account.refresh_from_db()
 
-    assert account.settings == {"stack": "st1"}
-    assert account.open_settings() == {"stack": "st1", "api_key": "s3cret"}
+    assert account.settings == {"stack": "st1", "customer_id": "own"}
+    assert account.open_settings() == {"stack": "st1", "customer_id": "own", "api_key": "s3cret"}
 
 
 def test_settings_written_again_keep_the_secrets_not_named(make_account):
