@@ -408,7 +408,7 @@ def test_test_connection_keeps_what_was_found(make_account, alice, logged_in):
 
 
 def test_a_vendor_that_cannot_be_tested_says_so(make_account, alice, logged_in):
-    account = make_account()
+    account = make_account("webhook")
 
     logged_in(alice).post(url(account, "test_connection"))
 
