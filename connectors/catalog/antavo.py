@@ -272,7 +272,6 @@ destination = DestinationDefinition(
         InputField(
             "customer_id",
             "Customer ID mapping",
-            required=True,
             default="own",
             choices=(Choice("own", "The customer's ID in Antavo"), Choice("external", "An external customer ID")),
             help="How both sides name a customer: choose what stands in the settings of Antavo's Twilio Segment "
@@ -295,7 +294,6 @@ destination = DestinationDefinition(
         InputField(
             "path",
             "Way in",
-            required=True,
             default="webhook",
             choices=(Choice("webhook", "Webhook, as Segment sends"), Choice("native", "Native API")),
             help="The webhook answers before Antavo has booked anything. The native API answers what became of each "
