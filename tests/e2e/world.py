@@ -35,12 +35,16 @@ class World:
             "DATABASE_URL": re.sub(r"/[^/?]+(\?|$)", rf"/{self.database}\1", os.environ["DATABASE_URL"], count=1),
             "REDIS_URL": _empty_redis(os.environ["REDIS_URL"]),
         }
-        self.environment = os.environ | demo.environment(self.urls, self.sandbox_port, embedded.secret_keys(folder))
+        told = demo.environment(self.urls, self.sandbox_port, embedded.secret_keys(folder))
+        self.environment = os.environ | told | {"STATIC_ROOT": str(folder / "static")}
         self.running: dict[str, subprocess.Popen] = {}
 
     def open(self) -> None:
         self._on_server(f'CREATE DATABASE "{self.database}"')
-        self.django("from django.core.management import call_command; call_command('migrate', verbosity=0)")
+        self.django(
+            "from django.core.management import call_command; call_command('migrate', verbosity=0); "
+            "call_command('collectstatic', verbosity=0, interactive=False)"
+        )
         self.write_key = self.django(
             f"from integrations import demo_brand; print(demo_brand.settle({PASSWORD!r}).reveal_key())"
         )
