@@ -166,7 +166,8 @@ class Mapping(Named):
             faults["trigger"] = "Without a trigger no event matches: give it one before you switch the mapping on."
         if self.enabled and "fields" not in faults:
             given = {name for name, value in self.fields.items() if value not in (None, "", {})}
-            missing = [field.label for field in action.fields if field.required is True and field.name not in given]
+            fields = action.fields_under(self.destination.account.settings | self.destination.settings)
+            missing = [field.label for field in fields if field.required is True and field.name not in given]
             if missing:
                 faults["fields"] = f"Required and not mapped yet: {', '.join(missing)}."
         return faults

@@ -106,7 +106,7 @@ def make_account(brand):
     def make(
         connector: str = "antavo", name: str = "Loyalty login", of: Brand = brand, owner: User | None = None
     ) -> Account:
-        values = {"antavo": {"stack": "st1", "api_key": "s3cret"}, "segment": {"region": "oregon"}, "webhook": {}}[connector]
+        values = {"antavo": {"stack": "st1", "api_key": "s3cret"}, "segment": {"region": "oregon"}}.get(connector)
         return Account.objects.create_account(of, connector, name, values, owner)
 
     return make
