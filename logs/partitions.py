@@ -42,7 +42,9 @@ def ensure(ahead: int = AHEAD) -> list[str]:
             for table in TABLES:
                 name = f"{table}_{day:%Y%m%d}"
                 if name not in there:
-                    cursor.execute(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ({start}) TO ({end})")
+                    # Not CREATE TABLE … PARTITION OF: that locks out everybody who writes to any day of the table.
+                    cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
+                    cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})")
                     if table == "logs_seen":
                         cursor.execute(f"CREATE UNIQUE INDEX {name}_key ON {name} (source, hash)")
                     made.append(name)

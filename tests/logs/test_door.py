@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.db import connection
 
@@ -147,3 +149,18 @@ def test_partitions_are_made_once():
     partitions.ensure()
 
     assert partitions.ensure() == []
+
+
+def test_a_day_is_made_while_doors_write():
+    another = connection.copy()
+    another.set_autocommit(False)
+
+    try:
+        with another.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {', '.join(partitions.TABLES)} IN ROW EXCLUSIVE MODE")  # as an INSERT does
+        made = partitions.ensure(partitions.AHEAD + 1)
+    finally:
+        another.close()
+
+    day = f"{datetime.now(UTC) + timedelta(days=partitions.AHEAD + 1):%Y%m%d}"
+    assert made == [f"{table}_{day}" for table in partitions.TABLES]
