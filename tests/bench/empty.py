@@ -11,7 +11,7 @@ settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="nothi
 
 @csrf_exempt
 def view(request):
-    return HttpResponse()
+    return HttpResponse(headers={"Content-Length": "0"})
 
 
 urlpatterns = [re_path("", view)]

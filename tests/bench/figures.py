@@ -22,7 +22,7 @@ Found = dict[str, dict[str, Any]]
 BATCH = 100  # events a request
 SENDERS = 4
 BROWSERS = 16  # senders of single events
-COPIED = 10  # requests whose rows the peer commits at once
+COPIED = 1  # requests whose rows the peer commits at once
 
 
 @dataclass(frozen=True)
