@@ -66,7 +66,8 @@ class InputField:
     `type` is one of string, text, number, integer, boolean, datetime, object. `default` is what a new mapping starts
     with (a directive such as `{"@path": "$.userId"}` or a plain value); it is never applied when an event is delivered.
     `required` is True or a condition `{"match": "all"|"any", "conditions": [{"fieldKey", "operator", "value"}]}`;
-    `required_by` names a setting that, when on, makes a field of an action required.
+    `required_by` names a setting that, when on, makes a field of an action required. `pattern` is what all of a
+    setting's text has to match to be saved; the help says what that is.
     `secret` is all it takes to be encrypted, masked in forms and scrubbed from logs.
     """
 
@@ -82,6 +83,7 @@ class InputField:
     allow_null: bool = False
     choices: tuple[Choice, ...] = ()
     format: str = ""
+    pattern: str = ""
     minimum: float | None = None
     maximum: float | None = None
     properties: tuple[InputField, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -66,6 +67,10 @@ class SettingsForm(ConfigurationForm):
                 box = SETTING + fault.path.removeprefix("/").partition("/")[0]
                 self.add_error(box if box in self.fields else None, fault.message)
             return cleaned
+        for field in plain:
+            value = self.values.get(field.name)
+            if field.pattern and value and not re.fullmatch(field.pattern, str(value)):
+                self.add_error(SETTING + field.name, f"“{value}” is no {field.label}. {field.help}")
         for field in self.declared:
             entered = cleaned.get(SETTING + field.name)
             if field.secret and (entered or cleaned.get(FORGET + field.name)):

@@ -253,6 +253,7 @@ destination = DestinationDefinition(
             "stack",
             "Stack",
             required=True,
+            pattern="[A-Za-z0-9-]+",
             help="Your API Region, on the API settings page of Antavo's Management UI: st1 for an address "
             "https://api.st1.antavo.com.",
         ),
