@@ -32,7 +32,7 @@ BASE = Path(__file__).resolve().parent.parent
 BUILD = BASE / "build"
 RUN, LOGS = BUILD / "run", BUILD / "logs"
 HOST = "127.0.0.1"
-VENDORS = ("api.segment.io", "*.segmentapis.com", "*.antavo.com")
+VENDORS = ("api.segment.io", "*.segmentapis.com", "*.antavo.com", "*.qualtrics.com")
 VISIT, FIRST, ONCE = 5, 200, 1000  # events of one visit; sent at the start; with --once
 PATIENCE = 60  # seconds for a process to come up or for events to arrive
 
