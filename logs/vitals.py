@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
 
 from logs import ids
 
-LANES = 500
+LANES = 200
 """Lanes told of at most, those with the lowest ids."""
 
 COUNTED = 10_000
@@ -27,13 +27,17 @@ class LaneVitals:
 
 def lanes() -> list[LaneVitals]:
     """Every lane that has work, up to `LANES` of them."""
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_WITHOUT_BITMAPS)
         cursor.execute(_LANES, {"lanes": LANES, "counted": COUNTED})
         return [
             LaneVitals(lane, queued, waiting, (now - ids.moment(id)).total_seconds())
             for lane, queued, waiting, id, now in cursor.fetchall()
         ]
 
+
+# A bitmap is made of a whole lane before the first of its rows is counted.
+_WITHOUT_BITMAPS = "SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
 
 _LANES = """
 WITH RECURSIVE lanes AS (
@@ -47,8 +51,12 @@ WITH RECURSIVE lanes AS (
 )
 SELECT
     lane,
-    (SELECT count(*) FROM (SELECT 1 FROM logs_queue q WHERE q.lane = lanes.lane LIMIT %(counted)s) AS few),
-    (SELECT count(*) FROM (SELECT 1 FROM logs_waiting w WHERE w.lane = lanes.lane LIMIT %(counted)s) AS few),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM logs_queue q WHERE q.lane = lanes.lane ORDER BY rank, id LIMIT %(counted)s
+    ) AS few),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM logs_waiting w WHERE w.lane = lanes.lane ORDER BY id LIMIT %(counted)s
+    ) AS few),
     least(
         (SELECT min(id) FROM logs_queue q WHERE q.lane = lanes.lane AND rank = 0),
         (SELECT min(id) FROM logs_queue q WHERE q.lane = lanes.lane AND rank = 1),

@@ -86,13 +86,18 @@ class BookHourQuerySet(models.QuerySet["BookHour"]):
                     SELECT brand, hour, source, mapping, line, rule_set, verdicts, n FROM logs_bookdelta {booked}
                     UNION ALL
                     SELECT brand, 'epoch', 0, mapping, CASE WHEN held THEN {Line.HELD} ELSE {Line.PENDING} END,
-                           NULL, NULL, count(*)
+                           NULL, NULL, sum(n)::bigint
                     FROM (
-                        SELECT brand, mapping, EXISTS (
+                        SELECT brand, mapping, n, EXISTS (
                             SELECT 1 FROM logs_hold h WHERE h.lane IN (q.lane, q.brand)
-                        ) AS held FROM logs_queue q {work} AND mapping <> 0
+                        ) AS held
+                        FROM (
+                            SELECT brand, lane, mapping, count(*) AS n
+                            FROM logs_queue {work} AND mapping <> 0 GROUP BY brand, lane, mapping
+                        ) AS q
                         UNION ALL
-                        SELECT brand, mapping, hold <> 0 FROM logs_waiting {work} AND mapping <> 0
+                        SELECT brand, mapping, count(*), hold <> 0
+                        FROM logs_waiting {work} AND mapping <> 0 GROUP BY brand, mapping, hold <> 0
                     ) AS work GROUP BY brand, mapping, held""",
                 {"brand": brand, "since": since, "id": since and ids.first_at(since)},
             )

@@ -113,7 +113,8 @@ class TestUnsafe:
 
         done = run(example | change, "-m", "celery", "--app", "integrations", program, *where[program])
 
-        assert (done.returncode, done.stderr.strip()[: len(reason)]) == (1, reason)
+        assert done.returncode == 1
+        assert reason in done.stderr
 
 
 class TestExample:
