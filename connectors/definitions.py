@@ -157,7 +157,8 @@ class ActionDefinition:
     counts for all. `update` marks actions that overwrite a customer's state, where the latest must win.
     `shape(fields, settings, event)` returns the resolved fields as the settings want them, before they are cleaned: for
     what the account, and not the mapping, decides. `check(payload)` raises PayloadError for what the vendor would
-    swallow without a word; it runs before anything is sent or put into a batch. `warn(payload)` tells, for previews, what will be sent but hardly does what is wanted.
+    swallow without a word; it runs before anything is sent or put into a batch. `warn(payload)` tells, for previews,
+    what will be sent but hardly does what is wanted.
     `context_traits`: what `context.traits` of a track, page or screen event holds counts as traits of its own.
     """
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -63,21 +63,26 @@ class PublicClient(Client):
         """Every kind of source that Segment offers."""
         return self._pages("/catalog/sources", "sourcesCatalog")
 
-    def _pages(self, path: str, key: str) -> Iterator[JSON]:
+    def list_subscriptions(self, destination: str) -> Iterator[JSON]:
+        """The mappings of a destination there: `{id, name, actionSlug, enabled, trigger, settings, …}`."""
+        path = f"/destinations/{quote(destination, safe='')}/subscriptions"
+        return self._pages(path, "subscriptions", version="v1alpha")
+
+    def _pages(self, path: str, key: str, version: str = "v1") -> Iterator[JSON]:
         cursor = ""
         while True:
             page = {"pagination.count": PAGE} | ({"pagination.cursor": cursor} if cursor else {})
-            data = self._read(f"{path}?{urlencode(page)}")
+            data = self._read(f"{path}?{urlencode(page)}", version)
             yield from data[key]
             cursor = (data.get("pagination") or {}).get("next") or ""
             if not cursor:
                 return
 
-    def _read(self, path: str) -> JSON:
+    def _read(self, path: str, version: str = "v1") -> JSON:
         answer = self.get(
             _host(PUBLIC_API, self.settings) + path,
             auth=str(self.settings["token"]),
-            headers={"Accept": "application/vnd.segment.v1+json"},
+            headers={"Accept": f"application/vnd.segment.{version}+json"},
         )
         if not isinstance(answer.json, dict) or not isinstance(answer.json.get("data"), dict):
             raise Blocked(f"{answer.request} answered {answer.status}, but not in the form of Segment's Public API.")
