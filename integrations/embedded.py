@@ -61,7 +61,7 @@ def servers(base: Path) -> Iterator[dict[str, str]]:
     urls = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
     with ExitStack() as stack:
         if len(urls) < 2:
-            place = _place(base)
+            place = _place(base.resolve())
             if "DATABASE_URL" not in urls:
                 stack.enter_context(_shared(place, "postgres", _start_postgres, _stop_postgres))
                 urls["DATABASE_URL"] = place.database_url(DATABASE)

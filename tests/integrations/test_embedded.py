@@ -58,6 +58,14 @@ def test_nothing_listens_but_on_sockets(base):
         assert stat.S_IMODE((embedded_folder(base) / "sockets").stat().st_mode) == 0o700
 
 
+def test_a_relative_folder_is_the_one_below_the_current_one(base, monkeypatch):
+    monkeypatch.chdir(base.parent)
+
+    with embedded.servers(Path("build")) as urls:
+        assert ask(urls["DATABASE_URL"], "SELECT 1") == 1
+        assert embedded_folder(base).parent == base
+
+
 def test_whoever_leaves_last_stops_the_servers(base):
     with embedded.servers(base) as first:
         with embedded.servers(base) as second:
