@@ -96,6 +96,14 @@ def scope(queryset: QuerySet[M], user: Person, *roles: str) -> QuerySet[M]:
     return visible.distinct() if queryset.model is User else visible
 
 
+def brand_of(thing: Model) -> int:
+    """The id of the brand a thing lies in."""
+    found: Any = thing
+    for step in PATHS[type(thing)].split("__"):
+        found = getattr(found, step)
+    return int(getattr(found, "pk", found))
+
+
 def can_see(user: Person, obj: Model) -> bool:
     return bool(scope(_rows(obj), user).exists())
 

@@ -16,7 +16,7 @@ from connectors import registry
 from integrations import scoping, secrets
 from integrations.admin.site import BrandScopedAdmin, Choice, ScopedFilter, site
 from integrations.forms import ConfigurationForm, configuration_form, secret_box
-from integrations.models import AuditEntry, Source
+from integrations.models import Source
 
 Kind = Source.Kind
 
@@ -88,14 +88,14 @@ class SourceAdmin(BrandScopedAdmin):
     def reveal(self, request: HttpRequest, source: Source) -> HttpResponse:
         """Show the current key, and write down who saw it."""
         self._administrators_only(request, source)
-        self._record(request, "revealed the key", source)
+        self.record(request, "revealed the key", source)
         return self._key_page(request, source, source.reveal_key())
 
     def rotate(self, request: HttpRequest, source: Source) -> HttpResponse:
         """Issue a new key and show it; the one before stays valid for a week."""
         self._administrators_only(request, source)
         with transaction.atomic():
-            self._record(request, "rotated the key", source)
+            self.record(request, "rotated the key", source)
             key = source.issue_key()
         messages.success(request, "A new key was issued. The one before it stays valid for seven days.")
         return self._key_page(request, source, key)
@@ -103,9 +103,6 @@ class SourceAdmin(BrandScopedAdmin):
     def _administrators_only(self, request: HttpRequest, source: Source) -> None:
         if not scoping.is_administrator(request.user, source.brand_id):
             raise PermissionDenied("Only administrators of the brand see keys.")
-
-    def _record(self, request: HttpRequest, action: str, source: Source) -> None:
-        AuditEntry.objects.record(request.user, action, source, request.META.get("REMOTE_ADDR", ""))  # type: ignore[arg-type]  # logged in
 
     def _key_page(self, request: HttpRequest, source: Source, key: str) -> HttpResponse:
         context = self.panel(request, source) | {"original": source, "key": key}

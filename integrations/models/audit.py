@@ -1,4 +1,4 @@
-"""Who saw or changed a key of ours: rows that stay when the people and things they speak of are gone."""
+"""Who saw or changed a key of ours or held the reins: rows that stay when what they speak of is gone."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from django.db.models.functions import Now
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractUser
 
-    from integrations.models.segment import Source
+    from integrations.models.base import Named
 
 
 class AuditEntryManager(models.Manager["AuditEntry"]):
-    def record(self, user: AbstractUser, action: str, source: Source, address: str) -> AuditEntry:
-        """Write down that this person did this to this source, from this network address."""
+    def record(
+        self, user: AbstractUser, action: str, thing: Named, brand: int, address: str, reason: str = ""
+    ) -> AuditEntry:
+        """Write down that this person did this to this thing of a brand, from this network address, and why."""
         return self.create(
             user=user.pk,
             user_name=user.get_username(),
-            brand=source.brand_id,
+            brand=brand,
             action=action,
-            object_kind="source",
-            object_id=source.pk,
-            object_label=source.name,
+            object_kind=str(thing._meta.model_name),
+            object_id=thing.pk,
+            object_label=thing.name,
             address=address,
+            reason=reason,
         )
 
 
@@ -38,6 +41,7 @@ class AuditEntry(models.Model):
     object_id = models.BigIntegerField("id")
     object_label = models.CharField("to", max_length=200)
     address = models.CharField("from the address", max_length=45)
+    reason = models.TextField("because", default="")
 
     objects = AuditEntryManager()
 
