@@ -29,7 +29,7 @@ import msgspec
 
 from connectors import jsdate
 from connectors.client import Answer, Client
-from connectors.definitions import ActionDefinition, Batch, Call, Choice, DestinationDefinition, InputField
+from connectors.definitions import ActionDefinition, Batch, Call, Choice, DestinationDefinition, InputField, Limit
 from connectors.errors import Busy, CredentialsRefused, DeliveryError, Fault, NoAnswer, PayloadError, Rejected
 from connectors.jstext import to_json, to_number, to_text
 
@@ -39,6 +39,7 @@ API = "/API/v3"
 VENDOR = ".qualtrics.com"
 PAGES = 100  # of a list, at most: one that leads in a circle must end
 SHOWN = 5  # contacts in an error
+TOGETHER = 10  # transactions in one request: their contacts have to be looked up within the same deadline
 
 # The order in which Segment's destination writes them.
 CONTACT = ("firstName", "lastName", "phone", "email", "extRef", "unsubscribed", "language", "embeddedData")
@@ -67,7 +68,7 @@ LABELS = {
 PREFIXES = {"directoryId": "POOL_", "mailingListId": "CG_", "contactId": "CID_"}
 NAME_LENGTH, VALUE_LENGTH = 200, 1024
 WORKFLOW_BYTES = 100_000
-# What its own texts exist in; it keeps any other code, but writes English: https://www.qualtrics.com/support, languages
+# What its own texts exist in, as far as is known; it takes any other code too, but then writes in English.
 LANGUAGES = (
     " SQI AR HYE ASM AZ-AZ ID MS BEL BN BS PT-BR BG CA CEB ZH-S ZH-T HR CS DA NL EN-GB EN EO ET FI FR FR-CA KAT DE EL "
     "GU HE HI HU ISL HIL IT JA CKB KAN KAZ KM KO LV LT MK MAL MAR MN SR-ME MY NO ORI FA PL PT PA-IN RO RU SR SIN SK SL "
@@ -115,9 +116,10 @@ class QualtricsClient(Client):
         directory = payloads[0]["directoryId"]
         with self._one_deadline():
             for payload, call in zip(payloads, calls, strict=True):
+                if away:
+                    outcomes[call.key] = away
+                    continue
                 try:
-                    if away:
-                        raise away
                     item = self._transaction(payload, call, known)
                     there = self._stored_before(directory, item) if call.memo.get("unsure") else None
                 except DeliveryError as error:
@@ -163,8 +165,8 @@ class QualtricsClient(Client):
     def search_contacts(self, directory: str, filter: JSON) -> list[JSON]:
         """The first page of the contacts that match, each with an `id`."""
         answer = self.post(f"{_directory(directory)}/contacts/search", json={"filter": filter})
-        elements = _result(answer).get("elements")
-        if not isinstance(elements, list) or not all(isinstance(e, dict) and e.get("id") for e in elements):
+        elements = _elements_in(_result(answer), answer)
+        if not all(contact.get("id") for contact in elements):
             raise _unreadable(answer)
         return elements
 
@@ -243,10 +245,7 @@ class QualtricsClient(Client):
         for _ in range(PAGES):
             answer = self.get(following)
             result = _result(answer)
-            elements = result.get("elements")
-            if not isinstance(elements, list):
-                raise _unreadable(answer)
-            yield answer, elements
+            yield answer, _elements_in(result, answer)
             following = result.get("nextPage")
             if not following:
                 return
@@ -432,6 +431,13 @@ def _result(answer: Answer) -> JSON:
     return _members(said, "result")
 
 
+def _elements_in(result: JSON, answer: Answer) -> list[JSON]:
+    elements = result.get("elements")
+    if not isinstance(elements, list) or not all(isinstance(element, dict) for element in elements):
+        raise _unreadable(answer)
+    return elements
+
+
 def _id_in(answer: Answer) -> str:
     found = _result(answer).get("id")
     if not found:
@@ -448,6 +454,8 @@ def _unreadable(answer: Answer) -> DeliveryError:
 
 
 def _escaped(id: str) -> str:
+    if id in (".", ".."):  # which no escape keeps from leading elsewhere
+        raise Rejected(f"Nothing was sent: {id!r} is no ID. Correct it in the mapping")
     return quote(id, safe="")
 
 
@@ -497,7 +505,8 @@ def _check_transaction(payload: JSON) -> None:
     if "transactionDate" in payload and _milliseconds(payload["transactionDate"]) is None:
         faults.append(Fault("/transactionDate", f"{LABELS['transactionDate']} cannot be read as a date."))
     if not payload.get("contactId") and not any(payload.get(name) for name in IDENTIFIERS):
-        faults.append(Fault("/extRef", "Without a Contact ID the contact cannot be looked up by nothing."))
+        told = "Without a Contact ID the contact is looked up: External Data Reference must not be empty."
+        faults.append(Fault("/extRef", told))
     if faults:
         raise PayloadError(faults)
 
@@ -511,26 +520,7 @@ def _check_workflow(payload: JSON) -> None:
 
 
 def _warn_of_contact(payload: JSON) -> list[Fault]:
-    faults = [
-        Fault(f"/{name}", f"{LABELS[name]} usually begins with {prefix}, unlike {payload[name]!r}.")
-        for name, prefix in PREFIXES.items()
-        if payload.get(name) and not payload[name].startswith(prefix)
-    ]
-    if payload.get("language") and f" {payload['language']} " not in LANGUAGES:
-        faults.append(
-            Fault("/language", f"{payload['language']!r} is no language code of Qualtrics, such as EN or PT-BR.")
-        )
-    for name, value in (payload.get("embeddedData") or {}).items():
-        if not isinstance(value, str | int | float):
-            kind = "null" if value is None else "nested"
-            faults.append(
-                Fault(
-                    f"/embeddedData/{name}",
-                    f"Embedded data {name} is {kind}: Qualtrics takes text, numbers and booleans.",
-                )
-            )
-        faults += _too_long("embeddedData", name, value)
-    return faults
+    return list(_contact_faults(payload))
 
 
 def _warn_of_transaction(payload: JSON) -> list[Fault]:
@@ -542,14 +532,27 @@ def _warn_of_transaction(payload: JSON) -> list[Fault]:
     return faults
 
 
-def _too_long(field: str, name: str, value: Any) -> Iterator[Fault]:
+def _contact_faults(payload: JSON) -> Iterator[Fault]:
+    for name, prefix in PREFIXES.items():
+        if payload.get(name) and not payload[name].startswith(prefix):
+            yield Fault(f"/{name}", f"{LABELS[name]} usually begins with {prefix}, unlike {payload[name]!r}.")
+    language = payload.get("language")
+    if language and f" {language} " not in LANGUAGES:
+        yield Fault("/language", f"{language!r} is no language code of Qualtrics, such as EN or PT-BR.")
+    for name, value in (payload.get("embeddedData") or {}).items():
+        for told in _embedded_faults(name, value):
+            yield Fault(f"/embeddedData/{name}", told)
+
+
+def _embedded_faults(name: str, value: Any) -> Iterator[str]:
     """https://www.qualtrics.com/support/iq-directory/directory-contacts-tab/adding-directory-contacts"""
+    if not isinstance(value, str | int | float):
+        kind = "null" if value is None else "nested"
+        yield f"Embedded data {name} is {kind}: Qualtrics takes text, numbers and booleans."
     if len(name) > NAME_LENGTH:
-        yield Fault(
-            f"/{field}/{name}", f"The name of embedded data {name[:20]}… has more than {NAME_LENGTH} characters."
-        )
+        yield f"The name of embedded data {name[:20]}… has more than {NAME_LENGTH} characters."
     if isinstance(value, str) and len(value) > VALUE_LENGTH:
-        yield Fault(f"/{field}/{name}", f"Embedded data {name} has more than {VALUE_LENGTH:,} characters.")
+        yield f"Embedded data {name} has more than {VALUE_LENGTH:,} characters."
 
 
 def _warn_of_workflow(payload: JSON) -> list[Fault]:
@@ -655,6 +658,23 @@ destination = DestinationDefinition(
             "and becomes a second contact.",
         ),
     ),
+    # https://api.qualtrics.com, limits by operation; they hold for the whole brand. A send of transactions is reckoned
+    # full, with a look-up each.
+    limits=(
+        Limit(
+            "all",
+            "All requests",
+            3000,
+            {"addContactToXmd": 1, "upsertContactTransaction": TOGETHER + 1, "triggerXflowWorkflow": 1},
+        ),
+        Limit(
+            "contacts",
+            "Contacts looked up or written",
+            500,
+            {"addContactToXmd": 1, "upsertContactTransaction": TOGETHER},
+        ),
+        Limit("transactions", "Requests with transactions", 500, {"upsertContactTransaction": 1}),
+    ),
     test_connection=test_connection,
     dynamic_choices={
         "directoryId": QualtricsClient.directory_choices,
@@ -745,7 +765,7 @@ destination = DestinationDefinition(
             ),
             perform=QualtricsClient.upsert_contact_transaction,
             perform_batch=QualtricsClient.upsert_contact_transactions,
-            batch=Batch(items=25, bytes=475_000, by=("directoryId",)),
+            batch=Batch(items=TOGETHER, bytes=475_000, by=("directoryId",)),
             check=_check_transaction,
             warn=_warn_of_transaction,
             context_traits=True,

@@ -339,6 +339,29 @@ def test_ids_cannot_lead_elsewhere() -> None:
     assert responses.calls[0].request.url == (f"{HOST}/API/v3/directories/..%2Fusers%2F%C3%A4%3Fb%3D1%23c/contacts")
 
 
+@pytest.mark.parametrize("directory", [".", ".."])
+@responses.activate
+def test_an_id_that_no_escape_makes_harmless_sends_nothing(directory: str) -> None:
+    result = send("addContactToXmd", {"userId": "u-1"}, directoryId=directory)
+
+    assert type(result.error) is Rejected
+    assert result.error.message == (
+        f"Creating the contact: Nothing was sent: '{directory}' is no ID. Correct it in the mapping."
+    )
+    assert sent() == []
+
+
+@responses.activate
+def test_nobody_is_looked_up_by_nothing() -> None:
+    result = send("upsertContactTransaction", {**BOUGHT, "context": {}}, extRef=[None], mailingListId="CG_1")
+
+    assert isinstance(result.error, PayloadError)
+    assert result.error.message == (
+        "Without a Contact ID the contact is looked up: External Data Reference must not be empty."
+    )
+    assert sent() == []
+
+
 @pytest.mark.parametrize(
     ("given", "written"),
     [
