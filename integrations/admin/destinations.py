@@ -13,7 +13,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from integrations import scoping, secrets
-from integrations.admin.site import BrandScopedAdmin, Choice, ScopedFilter, site
+from integrations.admin.segment_mappings import SegmentMappings
+from integrations.admin.site import Choice, ScopedFilter, site
 from integrations.forms import ConfigurationForm, SettingsForm, settings_form
 from integrations.models import Account, Destination
 
@@ -28,7 +29,7 @@ class AccountBox(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic i
 
 
 @admin.register(Destination, site=site)
-class DestinationAdmin(BrandScopedAdmin):
+class DestinationAdmin(SegmentMappings):
     choose_first = "account"
     choose_title = "Which account does it send with?"
     list_display = ("name", "vendor", "brand", "status", "mappings")
