@@ -35,7 +35,7 @@ def main() -> int:
                     print(line(name, figure), flush=True)
     except KeyboardInterrupt:
         return 130
-    except embedded.Unavailable as reason:
+    except (embedded.Unavailable, RuntimeError) as reason:
         print(reason, file=sys.stderr)
         return 1
     return 0
