@@ -11,12 +11,13 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, F
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from connectors import delivery, routing
 from connectors.book import RuleSet, Terms
 from integrations.book import book
-from integrations.models import Brand, Destination, Mapping
+from integrations.models import Account, Brand, Destination, Mapping
 from logs import ids
 from logs.models import Delivery, Hold, Queue, held
 from logs.verdict import Cause, Held, Status, Verdict
@@ -194,6 +195,12 @@ def resume() -> None:
         if not of_lane and not _held_back(Held(group.hold), terms.get(group.mapping)):
             cause = Cause.AFTER_HOLD if group.hold > Held.SOURCE_PAUSED else Cause.AFTER_PAUSE
             held.let_go(group.lane, group.mapping, group.hold, cause=cause)
+
+
+def probe(account: Account) -> None:
+    """See now, and not when the next probe is due, whether an account's credentials are good again."""
+    lanes = account.destinations.values("pk")
+    Hold.objects.filter(lane__in=lanes, kind=Held.CREDENTIALS).update(until=Now())
 
 
 def _held_back(hold: Held, terms: Terms | None) -> bool:

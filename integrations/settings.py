@@ -155,6 +155,7 @@ UNFOLD = {
     "SITE_HEADER": "Switchyard",
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "integrations.admin.home.home",
     "SIDEBAR": {
         "navigation": [
             _menu(

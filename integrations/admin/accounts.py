@@ -10,11 +10,11 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.http import HttpRequest
 from unfold.decorators import display
-from unfold.widgets import UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
 from connectors import registry
 from connectors.errors import SwitchyardError
-from integrations import scoping, secrets
+from integrations import holds, scoping, secrets
 from integrations.admin.site import BrandScopedAdmin, Choice, ReadOnlyAdmin, ScopedFilter, site
 from integrations.book import address_policy
 from integrations.forms import SettingsForm, secret_box, settings_form
@@ -46,6 +46,15 @@ class AccountAdmin(BrandScopedAdmin):
                 required=False,
                 initial=bool(obj and obj.owner_id),
                 widget=UnfoldBooleanSwitchWidget(),
+            )
+        if definition.limits:
+            numbers = ", ".join(f"{limit.label} ({limit.slug}): {limit.per_minute:,}" for limit in definition.limits)
+            help = Account._meta.get_field("limits").help_text
+            boxes["limits"] = forms.JSONField(
+                required=False,
+                initial=obj.limits if obj else {},
+                widget=UnfoldAdminTextareaWidget({"rows": 3}),
+                help_text=f"{help} {definition.name}'s usual numbers: {numbers}.",
             )
         if definition.sends_to_source and obj is None:
             boxes["write_key"] = secret_box(
@@ -85,6 +94,7 @@ class AccountAdmin(BrandScopedAdmin):
                 messages.info(request, "The account is yours alone: only administrators share accounts with the brand.")
         obj.owner = (obj.owner or request.user) if personal else None  # type: ignore[assignment]  # logged in
         obj.write_settings(form.values)
+        holds.probe(obj)
         if write_key := form.cleaned_data.get("write_key"):
             source = Source.objects.create_segment(obj, obj.name, write_key)
             messages.success(request, f"The source “{source}” was set up with the write key.")
@@ -99,6 +109,8 @@ class AccountAdmin(BrandScopedAdmin):
         except (SwitchyardError, secrets.SecretError) as error:
             ok, message = False, str(error)
         account.record_test(ok, message)
+        if ok:
+            holds.probe(account)
         messages.add_message(request, messages.SUCCESS if ok else messages.ERROR, message)
 
     @admin.display(description="vendor", ordering="connector")

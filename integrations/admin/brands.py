@@ -1,27 +1,33 @@
-"""Brands, the people in them, and who saw which key."""
+"""Brands, which can be stopped, the people in them, and who did what."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from integrations import scoping
+from integrations.admin import home
 from integrations.admin.site import BrandScopedAdmin, ReadOnlyAdmin, ScopedFilter, site
 from integrations.models import AuditEntry, Brand, Membership
+from logs.models import Hold
+from logs.verdict import Held
 
 Role = Membership.Role
 
 
 @admin.register(Brand, site=site)
 class BrandAdmin(BrandScopedAdmin):
-    """Administrators rename their brand; only operators make, limit and remove brands."""
+    """Administrators rename and stop their brand; only operators make, limit and remove brands."""
 
     editors = (Role.ADMINISTRATOR,)
+    buttons = ("stop", "start")
+    change_form_outer_before_template = "admin/brand_panel.html"
     list_display = ("name", "people")
     search_fields = ("name",)
     fields = ("name", "events_per_second")
@@ -37,6 +43,29 @@ class BrandAdmin(BrandScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("memberships__user")
+
+    def panel(self, request: HttpRequest, obj: Brand) -> dict[str, Any]:
+        return {
+            "notices": home.shown(request, [obj.pk]),
+            "stopped": Hold.objects.filter(lane=obj.pk, kind=Held.STOPPED).exists(),
+            "may_press": self.has_change_permission(request, obj),
+        }
+
+    def stop(self, request: HttpRequest, brand: Brand) -> None:
+        """Let everything of the brand wait."""
+        if not (reason := home.reason(request)):
+            return
+        with transaction.atomic():
+            Hold.objects.put(brand.pk, brand.pk, Held.STOPPED, reason, who=request.user.get_username())
+            self.record(request, "stopped everything", brand, reason)
+        messages.success(request, f"Everything of {brand} is stopped: nothing more is sent within five seconds.")
+
+    def start(self, request: HttpRequest, brand: Brand) -> None:
+        """Send what waited, and everything that comes."""
+        with transaction.atomic():
+            Hold.objects.lift(brand.pk, Held.STOPPED)
+            self.record(request, "started again", brand)
+        messages.success(request, f"{brand} has started again: what waited is sent now.")
 
     @admin.display(description="people")
     def people(self, brand: Brand) -> str:
@@ -84,10 +113,10 @@ class PersonAdmin(BrandScopedAdmin, UserAdmin):  # type: ignore[type-arg]  # gen
 
 @admin.register(AuditEntry, site=site)
 class AuditEntryAdmin(ReadOnlyAdmin):
-    """For administrators: keys that were shown or rotated."""
+    """For administrators: keys that were shown or rotated, what was stopped, paused, let go and discarded, and why."""
 
-    list_display = ("at", "user_name", "action", "object_label", "address")
-    list_filter = ("action",)
+    list_display = ("at", "user_name", "action", "object_label", "reason", "address")
+    list_filter = ("object_kind",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return scoping.scope(super().get_queryset(request), request.user, Role.ADMINISTRATOR)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import CheckboxFilter, TextFilter
@@ -20,12 +20,13 @@ from unfold.decorators import display
 from connectors.event import TYPES
 from integrations import scoping
 from integrations.admin.site import ReadOnlyAdmin, site
-from integrations.models import Mapping, MappingVersion
+from integrations.holds import WHY
+from integrations.models import Destination, Mapping, MappingVersion
 from logs import ids
-from logs.models import Delivery, Event, Exchange, Inbound, Label, Queue, Request, RequestBody, Waiting
+from logs.models import Delivery, Event, Exchange, Hold, Inbound, Label, Queue, Request, RequestBody, Waiting
 from logs.models.delivery import DeliveryQuerySet
 from logs.models.event import verdicts_of
-from logs.verdict import Cause, Status, Verdict
+from logs.verdict import Cause, Held, Status, Verdict
 
 MOST_COUNTED = 10_000
 MASK = "••••"
@@ -42,10 +43,20 @@ OUTCOMES = {
     Status.FAILED: "failed",
     Status.QUARANTINED: "set aside",
     Status.CANCELLED: "cancelled",
-    Status.EXPIRED: "given up",
+    Status.EXPIRED: "too old",
+    Status.SUPERSEDED: "superseded",
+    Status.DISCARDED: "discarded",
 }
-CAUSES = {Cause.FIRST: "first try", Cause.RETRY: "automatic retry"}
-PENDING = "pending"
+CAUSES = {
+    Cause.FIRST: "first try",
+    Cause.RETRY: "automatic retry",
+    Cause.PROBE: "to see whether it works again",
+    Cause.AFTER_PAUSE: "after a pause",
+    Cause.AFTER_HOLD: "after a hold",
+    Cause.BY_HAND: "by hand",
+    Cause.DECIDED_AGAIN: "decided again",
+}
+PENDING, HELD = "pending", "held"
 
 
 class Capped(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
@@ -291,7 +302,7 @@ class OutboundAdmin(LogAdmin):
                 }
             )
         version = MappingVersion.objects.filter(pk=row.version).first()
-        return {"attempts": attempts, "version": version, "due": due_of(row)}
+        return {"attempts": attempts, "version": version, "due": due_of(row), "held": held_by(row)}
 
     @admin.display(description="destination")
     def destination_name(self, row: Any) -> str:
@@ -318,33 +329,73 @@ class OutboundAdmin(LogAdmin):
 
 
 def fates_of(events: Sequence[int]) -> dict[int, dict[int, str]]:
-    """Event → mapping → what became of it, in words; four queries for any number of events."""
+    """Event → mapping → what became of it, in words; the same number of queries for any number of events."""
     found = verdicts_of(list(Event.objects.filter(pk__in=events)))
     last: dict[tuple[int, int], int] = {}
     for event, mapping, status in (
         Delivery.objects.filter(event__in=events).order_by("id").values_list("event", "mapping", "status")
     ):
         last[event, mapping] = status
+    matched = {(e, m) for e, verdicts in found.items() for m, v in verdicts.items() if v is Verdict.MATCHED}
+    held = held_among({pair for pair in matched if last.get(pair, Status.AGAIN) == Status.AGAIN})
+
+    def fate(event: int, mapping: int, verdict: Verdict) -> str:
+        if verdict is not Verdict.MATCHED:
+            return VERDICTS[verdict]
+        if (event, mapping) in held:
+            return HELD
+        return OUTCOMES[Status(last[event, mapping])] if (event, mapping) in last else PENDING
+
+    return {e: {m: fate(e, m, verdict) for m, verdict in verdicts.items()} for e, verdicts in found.items()}
+
+
+def held_among(unfinished: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Which of these (event, mapping) wait for a person or a vendor, by themselves or with their whole lane."""
+    if not unfinished:
+        return set()
+    mappings = {mapping for _, mapping in unfinished}
+    events = {event for event, _ in unfinished}
+    aside = Waiting.objects.filter(hold__gt=0, mapping__in=mappings, event__in=events)
+    lanes = dict(Mapping.objects.filter(pk__in=mappings).values_list("pk", "destination"))
+    closed = closed_lanes(lanes.values())
+    return unfinished & set(aside.values_list("event", "mapping")) | {
+        (event, mapping) for event, mapping in unfinished if lanes.get(mapping) in closed
+    }
+
+
+def closed_lanes(lanes: Iterable[int]) -> dict[int, Held]:
+    """Which of these lanes are held, and by what."""
+    holds = dict(Hold.objects.order_by("-kind").values_list("lane", "kind"))
     return {
-        event: {
-            mapping: VERDICTS[verdict]
-            if verdict is not Verdict.MATCHED
-            else OUTCOMES[Status(last[event, mapping])]
-            if (event, mapping) in last
-            else PENDING
-            for mapping, verdict in verdicts.items()
-        }
-        for event, verdicts in found.items()
+        d.pk: Held(holds.get(d.brand_id) or holds.get(d.pk) or Held.OFF)
+        for d in Destination.objects.filter(pk__in=set(lanes))
+        if not d.enabled or {d.pk, d.brand_id} & set(holds)
     }
 
 
 def due_of(delivery: Delivery) -> datetime | None:
     """When the delivery is tried again, if it is waiting for that."""
-    same = {name: getattr(delivery, name) for name in ("event", "mapping", "replay", "run", "step")}
-    waiting = Waiting.objects.filter(lane=delivery.lane, **same).first()
-    if waiting is None and Queue.objects.filter(lane=delivery.lane, **same).exists():
+    waiting = _work(Waiting, delivery).first()
+    if waiting is None and _work(Queue, delivery).exists():
         return ids.moment(ids.maker.base())
     return waiting.due if waiting else None
+
+
+def held_by(delivery: Delivery) -> str:
+    """What the delivery waits for, in words, if that is a person or a vendor."""
+    waiting = _work(Waiting, delivery).first()
+    if waiting is not None and waiting.hold:
+        return WHY[Held(waiting.hold)]
+    if waiting is None and not _work(Queue, delivery).exists():
+        return ""
+    closed = closed_lanes([delivery.lane])
+    return WHY[closed[delivery.lane]] if closed else ""
+
+
+def _work(model: type[Model], delivery: Delivery) -> QuerySet[Any]:
+    """What is still to do of a delivery, in its lane or in that of what was let go."""
+    same = {name: getattr(delivery, name) for name in ("event", "mapping", "replay", "run", "step")}
+    return model._default_manager.filter(lane__in=(delivery.lane, -delivery.lane), **same)
 
 
 def exchanges_of(attempt: Delivery) -> QuerySet[Exchange]:

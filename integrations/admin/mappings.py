@@ -9,14 +9,17 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from integrations import scoping
+from integrations.admin import home
 from integrations.admin.site import BrandScopedAdmin, Choice, ScopedFilter, site
 from integrations.forms import ConfigurationForm, configuration_form
+from integrations.holds import Notice
 from integrations.models import Destination, Mapping
 
 
@@ -31,7 +34,7 @@ class Indented(json.JSONEncoder):
 class MappingAdmin(BrandScopedAdmin):
     choose_first = "destination"
     choose_title = "Who is to receive the events?"
-    buttons = ("switch",)
+    buttons = ("switch", "pause", "resume", "go_on")
     actions = ("switch_on", "switch_off")
     change_form_outer_before_template = "admin/mapping_panel.html"
     list_display = ("name", "source", "destination", "action_name", "status")
@@ -75,9 +78,13 @@ class MappingAdmin(BrandScopedAdmin):
             form.base_fields["name"].help_text = "Any text; empty: the name of the action."
         return form
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         known = ("destination",) if obj else ()
-        return ("name", "source", *known, "action", "trigger", "fields", "enabled")
+        terms = ("ordered", "max_age", "hourly_limit", "once_days", "first_run")
+        return (
+            (None, {"fields": ("name", "source", *known, "action", "trigger", "fields", "enabled")}),
+            ("Limits and order", {"fields": terms}),
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         return ("destination",) if obj else ()
@@ -87,14 +94,39 @@ class MappingAdmin(BrandScopedAdmin):
         super().save_model(request, obj, form, change)
 
     def panel(self, request: HttpRequest, obj: Mapping) -> dict[str, Any]:
+        def concerns(notice: Notice) -> bool:
+            return notice.mapping in (0, obj.pk) and home.of_destination(obj.destination)(notice)
+
         return {
+            "notices": home.shown(request, [obj.destination.brand_id], concerns),
             "versions": obj.versions.select_related("author")[:20],
-            "may_switch": self.has_change_permission(request, obj),
+            "may_press": self.has_change_permission(request, obj),
         }
 
     def switch(self, request: HttpRequest, mapping: Mapping) -> None:
         """On if it was off, off if it was on."""
         self._switch(request, mapping, not mapping.enabled)
+
+    @transaction.atomic
+    def pause(self, request: HttpRequest, mapping: Mapping) -> None:
+        """Go on matching, and let what would be sent wait."""
+        Mapping.objects.filter(pk=mapping.pk).update(paused=True)
+        self.record(request, "paused", mapping)
+        messages.success(request, f"{mapping} is paused: what it would send waits until you resume.")
+
+    @transaction.atomic
+    def resume(self, request: HttpRequest, mapping: Mapping) -> None:
+        """Send what waited."""
+        Mapping.objects.filter(pk=mapping.pk).update(paused=False)
+        self.record(request, "resumed", mapping)
+        messages.success(request, f"{mapping} goes on: what waited is sent now.")
+
+    @transaction.atomic
+    def go_on(self, request: HttpRequest, mapping: Mapping) -> None:
+        """End the first run: send what waited for it, and everything that comes."""
+        Mapping.objects.filter(pk=mapping.pk).update(first_run=None, first_run_since=None)
+        self.record(request, "said go on", mapping)
+        messages.success(request, f"The first run of {mapping} is over: what waited is sent now.")
 
     @admin.action(description="Switch on", permissions=["change"])
     def switch_on(self, request: HttpRequest, queryset: QuerySet[Mapping]) -> None:
@@ -124,6 +156,8 @@ class MappingAdmin(BrandScopedAdmin):
         except KeyError:
             return mapping.action
 
-    @display(description="status", label={"on": "success", "off": "warning"}, ordering="enabled")
+    @display(description="status", label={"on": "success", "off": "warning", "paused": "warning"}, ordering="enabled")
     def status(self, mapping: Mapping) -> str:
-        return "on" if mapping.enabled else "off"
+        if not mapping.enabled:
+            return "off"
+        return "paused" if mapping.paused else "on"

@@ -14,9 +14,11 @@ from unfold.decorators import display
 
 from connectors import registry
 from integrations import scoping, secrets
+from integrations.admin import home
 from integrations.admin.site import BrandScopedAdmin, Choice, ScopedFilter, site
 from integrations.forms import ConfigurationForm, configuration_form, secret_box
 from integrations.models import Source
+from logs.verdict import Held
 
 Kind = Source.Kind
 
@@ -25,7 +27,7 @@ Kind = Source.Kind
 class SourceAdmin(BrandScopedAdmin):
     choose_first = "kind"
     choose_title = "Where do the events come from?"
-    buttons = ("reveal", "rotate")
+    buttons = ("reveal", "rotate", "pause", "resume")
     change_form_outer_before_template = "admin/source_panel.html"
     list_display = ("name", "kind", "brand", "status", "key")
     list_filter = (("brand", ScopedFilter), "kind", "enabled")
@@ -78,7 +80,14 @@ class SourceAdmin(BrandScopedAdmin):
             obj.enter_write_key(write_key)
 
     def panel(self, request: HttpRequest, obj: Source) -> dict[str, Any]:
+        mappings = set(obj.mappings.values_list("pk", flat=True))
         return {
+            "notices": home.shown(
+                request,
+                [obj.brand_id],
+                lambda notice: notice.hold is Held.SOURCE_PAUSED and notice.mapping in mappings,
+            ),
+            "may_press": self.has_change_permission(request, obj),
             "keys": list(obj.keys.valid().order_by("-created_at")),
             "may_reveal": scoping.is_administrator(request.user, obj.brand_id),
             "door": request.build_absolute_uri("/"),
@@ -100,6 +109,20 @@ class SourceAdmin(BrandScopedAdmin):
         messages.success(request, "A new key was issued. The one before it stays valid for seven days.")
         return self._key_page(request, source, key)
 
+    @transaction.atomic
+    def pause(self, request: HttpRequest, source: Source) -> None:
+        """Go on taking events in, and let what they would send wait."""
+        Source.objects.filter(pk=source.pk).update(paused=True)
+        self.record(request, "paused", source)
+        messages.success(request, f"{source} is paused: what its events would send waits until you resume.")
+
+    @transaction.atomic
+    def resume(self, request: HttpRequest, source: Source) -> None:
+        """Send what waited."""
+        Source.objects.filter(pk=source.pk).update(paused=False)
+        self.record(request, "resumed", source)
+        messages.success(request, f"{source} goes on: what waited is sent now.")
+
     def _administrators_only(self, request: HttpRequest, source: Source) -> None:
         if not scoping.is_administrator(request.user, source.brand_id):
             raise PermissionDenied("Only administrators of the brand see keys.")
@@ -112,6 +135,8 @@ class SourceAdmin(BrandScopedAdmin):
     def key(self, source: Source) -> str:
         return next((str(key) for key in source.keys.all() if key.expires_at is None), "")
 
-    @display(description="status", label={"on": "success", "off": "warning"}, ordering="enabled")
+    @display(description="status", label={"on": "success", "off": "warning", "paused": "warning"}, ordering="enabled")
     def status(self, source: Source) -> str:
-        return "on" if source.enabled else "off"
+        if not source.enabled:
+            return "off"
+        return "paused" if source.paused else "on"

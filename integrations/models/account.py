@@ -64,6 +64,10 @@ class Account(Configured):
     def declared(self) -> tuple[InputField, ...]:
         return self.definition.account
 
+    def clean_fields(self, exclude: Any = None) -> None:
+        self.limits = {} if self.limits is None else self.limits
+        super().clean_fields(exclude=exclude)
+
     def clean(self) -> None:
         try:
             known = {limit.slug: limit for limit in self.definition.limits}

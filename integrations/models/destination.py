@@ -61,8 +61,8 @@ class Destination(Configured):
         "tried again after",
         max_length=200,
         default="5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h, 8 h",
-        help_text="The waits between one attempt and the next when the vendor fails or does not answer; each is made up "
-        "to a fifth shorter or longer, and never shorter than the vendor asks for.",
+        help_text="The waits between one attempt and the next when the vendor fails or does not answer; each is made "
+        "up to a fifth shorter or longer, and never shorter than the vendor asks for.",
     )
     retry_every = models.CharField(
         "then every", max_length=20, default="12 h", help_text="The wait after all of these."

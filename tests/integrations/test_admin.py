@@ -27,6 +27,8 @@ from integrations.models import (
 
 pytestmark = pytest.mark.django_db
 
+SCHEDULE = {"retry_waits": "5 s, 30 s", "retry_every": "12 h", "retry_days": 14}
+
 
 def url(thing, page: str = "change") -> str:
     if page in ("changelist", "add"):
@@ -178,7 +180,7 @@ def test_things_of_another_brand_are_refused_when_posted(ours, rivals, alice, lo
     with_theirs = browser.post(
         url(Destination, "add") + f"?account={rivals.destination.account_id}", {"name": "Stolen"}
     )
-    change = {"name": "Stolen", "account": rivals.destination.account_id}
+    change = {"name": "Stolen", "account": rivals.destination.account_id, **SCHEDULE}
     moved = browser.post(url(ours.destination), change)
     into_theirs = browser.post(
         url(Source, "add") + "?kind=application", {"name": "Stolen", "brand": rivals.source.brand_id}
@@ -520,8 +522,9 @@ def test_administrators_read_the_audit_and_others_do_not(shop, alice, mike, mall
 
 def test_a_destination_takes_the_brand_of_its_account(make_account, alice, logged_in):
     account = make_account()
+    given = {"name": "Loyalty", "enabled": "on", **SCHEDULE}
 
-    logged_in(alice).post(url(Destination, "add") + f"?account={account.pk}", {"name": "Loyalty", "enabled": "on"})
+    logged_in(alice).post(url(Destination, "add") + f"?account={account.pk}", given)
 
     destination = Destination.objects.get()
     assert (destination.account, destination.brand, destination.enabled) == (account, account.brand, True)
@@ -531,8 +534,8 @@ def test_a_destination_in_segment_names_its_source(make_segment, alice, logged_i
     source = make_segment().source
     page = url(Destination, "add") + f"?account={source.account_id}"
 
-    refused = logged_in(alice).post(page, {"name": "Second"})
-    logged_in(alice).post(page, {"name": "Second", "source": source.pk})
+    refused = logged_in(alice).post(page, {"name": "Second", **SCHEDULE})
+    logged_in(alice).post(page, {"name": "Second", "source": source.pk, **SCHEDULE})
 
     assert list(faults(refused)) == ["source"]
     assert Destination.objects.get(name="Second").source == source
@@ -544,14 +547,15 @@ def test_somebodys_personal_account_may_stay_but_is_not_named(make_account, make
     browser = logged_in(alice)
 
     page = text(browser.get(url(destination)))
-    browser.post(url(destination), {"name": "Kept", "account": destination.account_id, "enabled": "on"})
+    given = {"enabled": "on", **SCHEDULE}
+    browser.post(url(destination), {"name": "Kept", "account": destination.account_id, **given})
     destination.refresh_from_db()
 
     assert "Mike" not in page
     assert "Somebody&#x27;s personal account" in page
     assert (destination.name, destination.account.owner) == ("Kept", mike)
 
-    browser.post(url(destination), {"name": "Moved", "account": shared.pk, "enabled": "on"})
+    browser.post(url(destination), {"name": "Moved", "account": shared.pk, **given})
     destination.refresh_from_db()
     assert destination.account == shared
 
