@@ -66,6 +66,8 @@ def test_settling_twice_makes_one_brand_with_every_mapping_on():
         ("Segment (Oregon)", "identify"),
         ("Segment (Oregon)", "page"),
         ("Segment (Oregon)", "track"),
+        ("Surveys", "addContactToXmd"),
+        ("Surveys", "triggerXflowWorkflow"),
     ]
     assert second.mappings.count() == len(on)
 
