@@ -50,7 +50,7 @@ from logs.verdict import Cause, Held, Status
 CLAIM = 100
 """Rows claimed at once; what an action may batch beyond that it gets in the next request."""
 
-LEASE = DEADLINE + 15
+LEASE = DEADLINE + 12
 """Seconds a claim is ours. A worker that dies is made good this much later, at most."""
 
 SLICE, SHORT_SLICE = 5.0, 0.5

@@ -28,7 +28,7 @@ from logs import partitions
 from logs.models import BookHour, Heartbeat, Queue, Waiting
 
 SWEEP_EVERY = 1.0
-EXPIRE_EVERY = 5.0
+EXPIRE_EVERY = 2.0
 HOUSEKEEPING_EVERY = 3600.0
 RUNG = 5
 """Seconds one bell stands for all that come after it, unless a worker answers it first."""
