@@ -57,7 +57,7 @@ class ImportForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = self.cleaned_data
-        text, account, there = (cleaned.get(name) for name in ("text", "account", "there"))
+        text, account, there = cleaned["text"], cleaned.get("account"), cleaned["there"]
         if bool(text) == bool(account or there) or bool(account) != bool(there):
             raise forms.ValidationError("Paste their JSON, or choose an account and name a destination in Segment.")
         try:
