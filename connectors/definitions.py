@@ -65,6 +65,7 @@ class InputField:
 
     `type` is one of string, text, number, integer, boolean, datetime, object. `default` is what a new mapping starts
     with (a directive such as `{"@path": "$.userId"}` or a plain value); it is never applied when an event is delivered.
+    `offer` is the same for a field that starts empty, because filling it in should be a decision: one click away.
     `required` is True or a condition `{"match": "all"|"any", "conditions": [{"fieldKey", "operator", "value"}]}`;
     `required_by` names a setting that, when on, makes a field of an action required. `pattern` is what all of a
     setting's text has to match to be saved; the help says what that is.
@@ -77,6 +78,7 @@ class InputField:
     required: bool | Mapping[str, Any] = False
     required_by: str = ""
     default: Any = UNSET
+    offer: Any = UNSET
     help: str = ""
     secret: bool = False
     multiple: bool = False

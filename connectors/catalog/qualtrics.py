@@ -600,6 +600,7 @@ def _contact_fields(use: str, first_name: str, last_name: str) -> tuple[InputFie
         InputField(
             "language",
             "Language",
+            offer="EN",
             help="The language Qualtrics writes to the contact in, as one of its codes: EN, DE, PT-BR. Without it, "
             f"what Qualtrics holds stays.{use}",
         ),
@@ -607,6 +608,7 @@ def _contact_fields(use: str, first_name: str, last_name: str) -> tuple[InputFie
             "unsubscribed",
             "Contact is unsubscribed",
             type="boolean",
+            offer=False,
             help="True stops all mail to the contact; false lets it be written to again, even if they opted out. "
             f"Without it, what they chose stays.{use}",
         ),

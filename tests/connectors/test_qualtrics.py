@@ -208,6 +208,8 @@ def test_actions_and_fields_are_those_of_segment_but_for_two_defaults() -> None:
         assert (action.name, action.trigger) == (declared["title"], declared["default_subscription"] or "")
         assert {f.name: as_declared(f) for f in action.fields} == theirs
         assert all(f.help.endswith(".") for f in action.fields)
+        offered = {f.name: f.offer for f in action.fields if f.offer is not UNSET}
+        assert offered == ({"language": "EN", "unsubscribed": False} if "language" in theirs else {})
     account = {f.name: (f.label, f.required, f.secret, f.default) for f in QUALTRICS.account}
     assert account == {
         "apiToken": ("API Token", True, True, UNSET),
