@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import redis
-from celery import shared_task
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
@@ -24,6 +23,7 @@ from django.db import close_old_connections, connection
 from connectors import delivery, lanes
 from integrations import holds
 from integrations.book import book
+from integrations.celery import app
 from logs import partitions
 from logs.models import BookHour, Heartbeat, Queue, Waiting
 
@@ -38,7 +38,7 @@ pace = lanes.Pace(settings.WORKER_THREADS)
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="deliver", ignore_result=True, expires=60)
+@app.task(name="deliver", ignore_result=True, expires=60)
 def deliver(lane: int) -> None:
     """Drain a lane for a few seconds, then ring again if it has more."""
     _unring(lane)
@@ -46,7 +46,7 @@ def deliver(lane: int) -> None:
         bell([lane])
 
 
-@shared_task(name="sweep", ignore_result=True, expires=10)
+@app.task(name="sweep", ignore_result=True, expires=10)
 def sweep() -> None:
     """Find what no bell tells of: due rows, leases that ran out, lanes with work; fold the books. Beat asks for it."""
     Heartbeat.objects.note(Heartbeat.Kind.BEAT)
@@ -57,7 +57,7 @@ def sweep() -> None:
     BookHour.objects.fold()
 
 
-@shared_task(name="housekeeping", ignore_result=True)
+@app.task(name="housekeeping", ignore_result=True)
 def housekeeping() -> None:
     """Make the log's next days."""
     partitions.ensure()
@@ -105,7 +105,11 @@ _bell = _Bell()
 def publish(lane: int) -> None:
     """Ask some worker to drain the lane, unless that has been asked and not yet answered. Raises without a broker."""
     if _redis().set(f"switchyard:bell:{lane}", 1, nx=True, ex=RUNG):
-        deliver.apply_async((lane,), retry=False)
+        try:
+            deliver.apply_async((lane,), retry=False)
+        except Exception:
+            _unring(lane)
+            raise
 
 
 def _unring(lane: int) -> None:

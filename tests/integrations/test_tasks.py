@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
+from django.conf import settings
 
 from integrations import tasks
 from logs import door, ids
@@ -74,7 +79,39 @@ def test_the_sweep_folds_the_books(rung, work):
     assert BookHour.objects.count() == 3
 
 
-def test_ringing_without_a_broker_neither_waits_nor_fails(settings, monkeypatch):
+def test_a_bell_goes_to_our_own_broker_from_any_process():
+    """A task of Celery's default app would be sent elsewhere from a process that never loads ours."""
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import django; django.setup(); from integrations import tasks; "
+            "print(tasks.deliver.app.main, tasks.deliver.app.conf.broker_url)",
+        ],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "integrations.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert found.stdout.split() == ["integrations", settings.CELERY_BROKER_URL]
+
+
+def test_a_bell_that_could_not_be_sent_is_not_taken_for_rung(monkeypatch):
+    ours = redis.Redis.from_url(settings.REDIS_URL)
+    ours.delete("switchyard:bell:77")
+
+    def broken(*args, **options):
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr(tasks.deliver, "apply_async", broken)
+    with pytest.raises(ConnectionError):
+        tasks.publish(77)
+
+    assert ours.get("switchyard:bell:77") is None
+
+
+def test_ringing_without_a_broker_neither_waits_nor_fails(monkeypatch):
     monkeypatch.setattr(tasks, "_redis", lambda: (_ for _ in ()).throw(ConnectionError("no broker")))
 
     started = datetime.now(UTC)
