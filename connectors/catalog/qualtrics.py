@@ -45,8 +45,7 @@ TOGETHER = 10  # transactions in one request: their contacts have to be looked u
 CONTACT = ("firstName", "lastName", "phone", "email", "extRef", "unsubscribed", "language", "embeddedData")
 IDENTIFIERS = ("extRef", "phone", "email")
 
-# What a search result calls what identifies a contact, and what a directory may deduplicate by.
-FOUND = ("externalDataReference", "email", "phoneNumber", "firstName", "lastName")
+# How the rule of a directory calls what it may match by.
 CRITERIA = {
     "extRef": "externalDataReference",
     "email": "email",
@@ -372,14 +371,12 @@ def _unprocessed(answer: Answer, said: Any, *, fresh: bool) -> DeliveryError:
 
 
 def _several(payload: JSON, names: Sequence[str], found: Sequence[JSON]) -> Rejected:
-    wanted = " and ".join(f"{LABELS[name]} {payload[name]}" for name in names)
-    shown = [
-        f"{contact['id']} ({', '.join(str(v) for k in FOUND if (v := contact.get(k))) or 'nothing else shown'})"
-        for contact in found[:SHOWN]
-    ]
+    """Shows them by their ids: names and emails stand in the answer, for those who may read it."""
+    by = " and ".join(LABELS[name] for name in names)
+    ids = [" = ".join(str(c[k]) for k in ("id", "externalDataReference") if c.get(k)) for c in found[:SHOWN]]
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return Rejected(
-        f"{len(found)} contacts in {payload['directoryId']} have {wanted}: {', '.join(shown)}{more}. Merge them in "
+        f"{len(found)} contacts in {payload['directoryId']} match by {by}: {', '.join(ids)}{more}. Merge them in "
         "Qualtrics, or map the Contact ID",
         status=200,
         code="directory_lookup_error",
