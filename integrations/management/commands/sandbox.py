@@ -13,7 +13,7 @@ from connectors.sandbox import Sandbox
 
 
 class Command(BaseCommand):
-    help = "Serve emulated vendors (Segment, Antavo, Qualtrics, a webhook receiver) on a loopback address, until stopped."
+    help = "Serve the emulated vendors on a loopback address, until stopped."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
