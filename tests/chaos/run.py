@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
@@ -63,12 +64,53 @@ class Run:
         return True
 
     def kill_workers(self, load: Load, meanwhile: Callable[[int], None] = lambda n: None) -> None:
-        """A random one every 250 ms while the load is busy; `meanwhile` is called with the number of each kill."""
+        """A random one every 250 ms, mostly of those at work; `meanwhile` is called with the number of each kill."""
+        kills = 0
         while load.busy:
             time.sleep(0.25)
-            if self.yard.workers.kill_one(self.chance):
+            there = self.yard.busy_workers() if self.chance.random() < 0.8 else sorted(self.yard.workers.alive)
+            if there:
+                self.yard.workers.kill(self.chance.choice(there))
                 self.faults += 1
-                meanwhile(self.faults)
+                kills += 1
+                meanwhile(kills)
+
+    def slow_down_vendors(self) -> None:
+        """Let them take 50 ms for an answer, so that there is always something on its way."""
+        for vendor in ("segment", "webhook"):
+            self.yard.switch(vendor, latency_ms=50)
+
+    def freeze_a_busy_worker(self) -> str:
+        """Freeze one that holds a claim, and go on only when it still held it."""
+        while True:
+            for name in self.yard.busy_workers():
+                self.yard.workers.freeze(name)
+                if name in self.yard.busy_workers():
+                    self.faults += 1
+                    return name
+                self.yard.workers.thaw(name)
+            time.sleep(0.02)
+
+    def restart_postgres(self) -> None:
+        """Shut it down at once, and start it again a moment later."""
+        self.servers.stop_postgres()
+        self.faults += 1
+        time.sleep(self.chance.uniform(0.5, 2))
+        self.servers.revive()
+
+    def oldest_pending(self) -> float:
+        """Seconds since the receipt of the oldest event that still is to be delivered."""
+        rows = self.yard.read("SELECT min(event) FROM logs_queue")
+        return time.time() - ids.moment(rows[0][0]).timestamp() if rows[0][0] else 0.0
+
+    def delays(self, since: float, until: float) -> dict[str, float]:
+        """Seconds from receipt to delivery of what was received in that time."""
+        low, high = (ids.first_at(datetime.fromtimestamp(t, UTC)) for t in (since, until))
+        rows = self.yard.read(
+            "SELECT event, max(id) FROM logs_delivery WHERE event BETWEEN %s AND %s GROUP BY 1", low, high
+        )
+        took = sorted((ids.moment(id) - ids.moment(event)).total_seconds() for event, id in rows)
+        return {"p50": took[len(took) // 2], "max": took[-1]} if took else {}
 
     def pending(self) -> int:
         """Deliveries and decisions still to be made."""
@@ -105,6 +147,7 @@ class Run:
         took = list(_recoveries(self.yard))
         self.recoveries += took
         self.figures["orphaned"] = len(took)
+        self.figures["birth_to_claim_s"] = _births(self.yard)
         self.expect(max(took, default=0) <= within, f"a row waited {max(took, default=0):.1f} s for another worker")
 
     def finish(self) -> dict[str, Any]:
@@ -124,6 +167,12 @@ class Run:
             **self.figures,
             "broken": report.broken + self.broken,
         }
+
+
+def _births(yard: Yard) -> float:
+    """Median seconds until a worker had its first claim."""
+    first = dict(yard.read("SELECT worker, extract(epoch FROM min(at))::float FROM chaos_claim GROUP BY worker"))
+    return round(median([at - yard.workers.born[name] for name, at in first.items()] or [0]), 2)
 
 
 def _recoveries(yard: Yard) -> Iterator[float]:

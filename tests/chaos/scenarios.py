@@ -7,6 +7,7 @@ import time
 import redis
 
 from tests.chaos.run import Run
+from tests.chaos.yard import WORKERS
 
 KILLED = 35
 """Seconds until another worker has what a killed one held."""
@@ -14,6 +15,7 @@ KILLED = 35
 
 def worker_sigkill(run: Run) -> None:
     """Workers are killed, a random one every 250 ms: nothing is lost, and repeated is one send a lost claim at most."""
+    run.slow_down_vendors()
     with run.sending(run.either(20_000, 4_000), rate=run.either(330, 250)) as load:
         run.kill_workers(load)
     run.drain()
@@ -22,32 +24,31 @@ def worker_sigkill(run: Run) -> None:
 
 def whole_worker_tree_kill(run: Run) -> None:
     """All workers are killed at once and stay away for 5 s: the leases bring back what they held."""
+    run.slow_down_vendors()
     with run.sending(run.either(10_000, 2_000), rate=150) as load:
         while load.busy:
             time.sleep(run.chance.uniform(2, 4))
-            run.yard.workers.keep(0)
-            for name in list(run.yard.workers.alive):
-                run.yard.workers.kill(name)
+            run.yard.workers.kill_all()
             run.faults += 1
             time.sleep(5)
-            run.yard.workers.keep(4)
+            run.yard.workers.keep(WORKERS)
     run.drain()
-    run.recovered(within=KILLED + 5)
+    run.recovered(within=KILLED)
 
 
 def worker_freeze(run: Run) -> None:
-    """A worker stops for longer than its lease and wakes up: others did its work, and what it reports late is void."""
-    with run.sending(run.either(8_000, 3_000), rate=run.either(100, 70)) as load:
-        run.until(lambda: load.acknowledged > 500, 30)
-        name = run.chance.choice(sorted(run.yard.workers.alive))
-        run.yard.workers.freeze(name)
-        run.yard.workers.killed[name] = time.time()
-        run.faults += 1
-        time.sleep(run.either(60, 33))
-        run.figures["pending_at_wake"] = run.pending()
+    """A worker hangs for longer than its lease and wakes up: others did its work, and what it reports late is void."""
+    run.slow_down_vendors()
+    seconds = run.either(60, 38)
+    with run.sending(int(seconds * 1.3 * 70), rate=70) as load:
+        run.until(lambda: load.acknowledged > 300, 30)
+        name = run.freeze_a_busy_worker()
+        time.sleep(seconds)
+        run.figures["oldest_pending_at_wake_s"] = oldest = run.oldest_pending()
         run.yard.workers.thaw(name)
-    run.back_in_service(run.drain())
+    run.drain()
     run.recovered(within=KILLED)
+    run.expect(oldest <= KILLED, f"a delivery waited {oldest:.0f} s while the worker hung")
 
 
 def broker_flush(run: Run) -> None:
@@ -87,6 +88,7 @@ def _broker_away(run: Run, fault) -> None:
         run.figures["pending_while_away"] = run.pending()
         run.servers.revive()
     run.back_in_service(run.drain(), within=10)
+    run.figures["delivered_s"] = {"before": run.delays(before, during), "during": run.delays(during, after)}
     usual, then = load.p99(before, during), load.p99(during, after)
     run.figures["door_p99_ms"] = {"before": round(usual, 1), "during": round(then, 1)}
     run.expect(then <= 1.5 * usual, f"the door's p99 went from {usual:.1f} to {then:.1f} ms")
@@ -95,23 +97,20 @@ def _broker_away(run: Run, fault) -> None:
 
 def postgres_kill(run: Run) -> None:
     """The database is shut down at once, under load: the door answers 503 meanwhile, and acknowledged means stored."""
-    with run.sending(run.either(20_000, 3_000), rate=100) as load:
-        for _ in range(run.either(20, 4)):
-            time.sleep(run.chance.uniform(2, 5))
-            run.servers.stop_postgres()
-            run.faults += 1
-            time.sleep(run.chance.uniform(0.5, 2))
-            run.servers.revive()
-    run.back_in_service(run.drain(hasten=True))
-    _refused_well(run, load.requests)
-
-
-def _refused_well(run: Run, sent) -> None:
-    refused = [request for request in sent if request.status == 503]
+    run.slow_down_vendors()
+    back = []
+    with run.sending(run.either(10_000, 2_000), rate=100) as load:
+        for _ in range(run.either(20, 3)):
+            time.sleep(run.chance.uniform(2, 4))
+            run.restart_postgres()
+            back.append(time.time())
+    run.figures["drained_s"] = run.drain(hasten=True)
+    run.recoveries += [min(r.at + r.ms / 1000 for r in load.requests if r.status == 200 and r.at > b) - b for b in back]
+    refused = [request for request in load.requests if request.status == 503]
     run.figures["slowest_503_ms"] = round(max((request.ms for request in refused), default=0))
     run.expect(bool(refused), "the database was away, yet the door never answered 503")
     run.expect(all(request.retry_after for request in refused), "a 503 came without Retry-After")
-    strange = {request.status for request in sent} - {200, 503}
+    strange = {request.status for request in load.requests} - {200, 503}
     run.expect(not strange, f"the door answered {sorted(strange)} while the database was away (0: not at all)")
 
 
@@ -178,11 +177,9 @@ def everything(run: Run) -> None:
                 broker.flushdb()
             run.faults += 1
         if kill % run.either(60, 35) == 0:
-            run.servers.stop_postgres()
-            run.faults += 1
-            time.sleep(run.chance.uniform(0.5, 2))
-            run.servers.revive()
+            run.restart_postgres()
 
+    run.slow_down_vendors()
     with run.sending(run.either(20_000, 4_000), rate=run.either(330, 250)) as load:
         run.kill_workers(load, also)
     run.drain()

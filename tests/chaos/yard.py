@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -140,6 +139,11 @@ class Yard(World):
         with closing(psycopg.connect(self.urls["DATABASE_URL"], autocommit=True)) as connection:
             return connection.execute(statement, values).fetchall()
 
+    def busy_workers(self) -> list[str]:
+        """Those that hold a claim."""
+        rows = self.read("SELECT DISTINCT worker FROM logs_queue JOIN chaos_claim USING (token)")
+        return sorted({name for (name,) in rows} & self.workers.alive.keys())
+
     def books(self) -> dict[str, Any]:
         """The three books as they stand, and how many events stand in no line of them or in two."""
         told = self.django(
@@ -150,10 +154,11 @@ class Yard(World):
 
 
 class Workers:
-    """The nursery's workers by name; when and how often we killed them, and who died without our doing."""
+    """The nursery's workers by name; when they were born, when we killed them, and who died without our doing."""
 
     def __init__(self, log: Path, command: list[str], environment: dict[str, str]):
         self.alive: dict[str, int] = {}
+        self.born: dict[str, float] = {}
         self.killed: dict[str, float] = {}
         self.died: list[str] = []
         self._turn = threading.Lock()
@@ -174,19 +179,21 @@ class Workers:
         self._nursery.stdin.flush()
 
     def kill(self, name: str) -> None:
+        """It is back soon."""
         with self._turn:
             pid = self.alive.pop(name)
             self.killed[name] = time.time()
             os.kill(pid, signal.SIGKILL)
 
-    def kill_one(self, chance: random.Random) -> bool:
-        """Kill one of those that live; False if there is none."""
-        there = sorted(self.alive)
-        if there:
-            self.kill(chance.choice(there))
-        return bool(there)
+    def kill_all(self) -> None:
+        """Nobody comes back until `keep` says so."""
+        self.keep(0)
+        for name in list(self.alive):
+            self.kill(name)
 
     def freeze(self, name: str) -> None:
+        """To others it is as good as killed."""
+        self.killed[name] = time.time()
         os.kill(self.alive[name], signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
@@ -202,6 +209,7 @@ class Workers:
             with self._turn:
                 if what == "born":
                     self.alive[name] = int(pid)
+                    self.born[name] = time.time()
                 elif self.alive.pop(name, None):
                     self.died.append(name)
 
