@@ -1,4 +1,4 @@
-"""What a mapping may know beside the event at hand, and where it tells what it could not find."""
+"""What a mapping may know beside the event at hand, where it tells what it could not find, and what it may make."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from connectors.errors import MappingError
+
 MAX_WARNINGS = 100
+BUDGET = 2_000_000
+MEMBER = 50  # characters, which take about as long to make
 
 
 @dataclass(slots=True)
@@ -34,3 +38,15 @@ class Context:
         """Keep a warning, once."""
         if len(self.warnings) < MAX_WARNINGS and message not in self.warnings:
             self.warnings.append(message)
+
+
+@dataclass(slots=True)
+class Budget:
+    """What resolving one event may still make, in characters: chosen so that it is spent within 100 ms."""
+
+    left: int = BUDGET
+
+    def spend(self, characters: int, members: int = 0) -> None:
+        self.left -= characters + members * MEMBER
+        if self.left < 0:
+            raise MappingError(f"The mapping makes more than {BUDGET:,} characters or {BUDGET // MEMBER:,} members.")

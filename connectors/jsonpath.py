@@ -16,11 +16,13 @@ from jsonpath_rfc9535 import JSONPathEnvironment
 from jsonpath_rfc9535.exceptions import JSONPathError
 from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 
+from connectors.context import BUDGET, MEMBER, Budget
 from connectors.errors import MappingError
 from connectors.jstext import UNDEFINED
 
 MAX_TEXT = 512
-MAX_WORK = 30_000  # values looked at, a filter's fourfold; about 50 ms
+MAX_WORK = BUDGET // MEMBER  # values looked at
+FILTER = 4  # values that can be looked at while a filter judges one
 
 _IDENTIFIER = re.compile("[A-Za-z_\u0080-\ud7ff\ue000-\U0010ffff][0-9A-Za-z_\u0080-\ud7ff\ue000-\U0010ffff]*")
 _TEXTS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -57,14 +59,17 @@ class JSONPath:
         self._doublings = bare.count(",")
         self._rooted = any(_MANY.search(after) for after in bare.split("$")[2:])
 
-    def find(self, document: Any) -> tuple[Any, bool]:
+    def find(self, document: Any, budget: Budget | None = None) -> tuple[Any, bool]:
         """The first value there, UNDEFINED if there is none, and whether there are more."""
         if self._keys is not None:
             return _walk(document, self._keys), False
-        if self._work(document) > MAX_WORK:
+        work = self._work(document)
+        if work > MAX_WORK:
             raise MappingError(
                 f"{self.text} looks at too much of a document this large; name members instead of .. and *."
             )
+        if budget:
+            budget.spend(0, work)
         try:
             found = [node.value for node in islice(self._query.finditer(document), 2)]
         except (JSONPathError, RecursionError):
@@ -74,7 +79,7 @@ class JSONPath:
     def _work(self, document: Any) -> int:
         size, depth = _measure(document)
         work = size * depth ** max(self._descents - 1, 0) * 2**self._doublings
-        return int(work * (4 if self._filters else 1) * (size if self._rooted else 1))
+        return int(work * (FILTER if self._filters else 1) * (size if self._rooted else 1))
 
 
 @lru_cache(maxsize=2048)

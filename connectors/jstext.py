@@ -175,32 +175,67 @@ def path_keys(path: str) -> tuple[str, ...]:
 
 def key_order(value: dict[str, Any]) -> list[str]:
     """JavaScript's order of an object's keys: integers ascending, then the others as inserted."""
-    indexes = [key for key in value if _INDEX.fullmatch(key) and int(key) < 2**32 - 1]
+    indexes = {key for key in value if key.isdigit() and _INDEX.fullmatch(key) and int(key) < 2**32 - 1}
     if not indexes:
         return list(value)
-    indexes.sort(key=int)
-    return indexes + [key for key in value if key not in set(indexes)]
+    return sorted(indexes, key=int) + [key for key in value if key not in indexes]
+
+
+def units(text: str) -> list[str]:
+    """The UTF-16 units of a text, which is what JavaScript indexes."""
+    if text.isascii() or max(text) <= "\uffff":
+        return list(text)
+    code = text.encode("utf-16-le", "surrogatepass")
+    return [code[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(code), 2)]
 
 
 def to_json(value: Any) -> Any:
     """JSON.stringify: compact, undefined members absent, undefined items null; undefined itself stays so."""
     if value is UNDEFINED:
         return UNDEFINED
-    parts: list[str] = []
-    _write_json(value, parts)
-    return "".join(parts)
+    try:
+        text = _write_json(_as_python_writes(value))
+    except _NeedsJavaScript:
+        parts: list[str] = []
+        _spell_json(value, parts)
+        text = "".join(parts)
+    return text if text.isascii() else _SURROGATE.sub(lambda lone: f"\\u{ord(lone.group()):04x}", text)
 
 
-def _write_json(value: Any, parts: list[str]) -> None:
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class _NeedsJavaScript(Exception):
+    """A number that Python spells otherwise."""
+
+
+def _as_python_writes(value: Any) -> Any:
+    """A value that Python's writer, many times as fast as one of ours, makes the same text of as JSON.stringify."""
+    if isinstance(value, str) or value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return {key: _as_python_writes(value[key]) for key in key_order(value) if value[key] is not UNDEFINED}
+    if isinstance(value, list):
+        return [_as_python_writes(item) for item in value]
+    if isinstance(value, int) and abs(value) < 2**53:
+        return value
+    if value is UNDEFINED or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if 1e-4 < abs(value) < 1e16:
+        return int(value) if value == int(value) else value
+    raise _NeedsJavaScript
+
+
+def _spell_json(value: Any, parts: list[str]) -> None:
     if isinstance(value, str):
-        parts.append(_quote(value))
+        parts.append(json.dumps(value, ensure_ascii=False))
     elif isinstance(value, dict):
         parts.append("{")
         first = True
         for key in key_order(value):
             if value[key] is not UNDEFINED:
-                parts.append(("" if first else ",") + _quote(key) + ":")
-                _write_json(value[key], parts)
+                parts.append(("" if first else ",") + json.dumps(key, ensure_ascii=False) + ":")
+                _spell_json(value[key], parts)
                 first = False
         parts.append("}")
     elif isinstance(value, list):
@@ -208,14 +243,9 @@ def _write_json(value: Any, parts: list[str]) -> None:
         for i, item in enumerate(value):
             if i:
                 parts.append(",")
-            _write_json(item, parts)
+            _spell_json(item, parts)
         parts.append("]")
     elif value is None or value is UNDEFINED or (isinstance(value, float) and not math.isfinite(value)):
         parts.append("null")
     else:
         parts.append(to_text(value))
-
-
-def _quote(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
-    return quoted if quoted.isascii() else _SURROGATE.sub(lambda lone: f"\\u{ord(lone.group()):04x}", quoted)

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
+from io import StringIO
 from typing import Any
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,11 +36,12 @@ from liquid.filter import with_context
 from liquid.undefined import Undefined
 
 from connectors import jsdate
+from connectors.context import MEMBER, Budget
 from connectors.errors import MappingError
 from connectors.jstext import SPACE, UNDEFINED, double, is_number, length, member, to_json, to_number, to_text
 
 MAX_TEXT = 1_000
-MAX_MADE = 200_000  # characters or items of any one value, and of the result
+MAX_MADE = 200_000  # characters of any one value, and of the result
 
 BANNED_TAGS = frozenset({"case", "for", "include", "layout", "render", "tablerow"})
 ABSENT_TAGS = frozenset({"ifchanged", "doc"})  # those liquidjs does not have
@@ -68,12 +70,16 @@ class Template:
         if banned:
             raise MappingError(f'filter "{banned[0]}" is disabled')
 
-    def render(self, payload: Any) -> str:
+    def render(self, payload: Any, budget: Budget) -> str:
         """The template filled from the members of the payload; raises MappingError where it makes too much."""
+        context = RenderContext(self._template, globals=payload if isinstance(payload, dict) else {})
+        context.tag_namespace["budget"] = budget
+        buffer = StringIO()
         try:
-            return self._template.render(payload if isinstance(payload, dict) else {})
+            self._template.render_with_context(context, buffer)
         except LiquidError as error:
             raise MappingError(f"@liquid: {_reason(error)}") from None
+        return buffer.getvalue()
 
 
 @lru_cache(maxsize=1024)
@@ -92,7 +98,7 @@ def _reason(error: LiquidError) -> str:
 def _plain(value: Any) -> Any:
     """What the library hands about, as JSON: undefined is null, ranges are lists."""
     if isinstance(value, range):
-        _within(len(value))
+        _within(len(value) * MEMBER)
         return list(value)
     return None if isinstance(value, Undefined) or value is UNDEFINED else value
 
@@ -104,11 +110,26 @@ def _text(value: Any) -> str:
     return "" if value is None else to_text(value)
 
 
+def _within(size: float) -> None:
+    if size > MAX_MADE:
+        raise LiquidError(f"the template makes a value of over {MAX_MADE:,} characters", token=None)
+
+
+def _charge(context: RenderContext, *values: Any) -> None:
+    for value in values:
+        if isinstance(value, str):
+            context.tag_namespace["budget"].spend(len(value))
+        elif isinstance(value, list):
+            context.tag_namespace["budget"].spend(0, len(value))
+
+
 class _OutputNode(OutputNode):
     __slots__ = ()
 
     def render_to_output(self, context: RenderContext, buffer: Any) -> int:
-        return int(buffer.write(_text(self.expression.evaluate(context))))
+        text = _text(self.expression.evaluate(context))
+        _charge(context, text)
+        return int(buffer.write(text))
 
 
 class _Output(Output):
@@ -346,7 +367,6 @@ def _to_json(value: Any) -> Any:
 # Dates
 
 
-@with_context
 def _date(value: Any, wanted: Any = None, zone: Any = None, *, context: RenderContext) -> Any:
     moment = _moment(value, context)
     if moment is None:
@@ -356,7 +376,6 @@ def _date(value: Any, wanted: Any = None, zone: Any = None, *, context: RenderCo
 
 
 def _dated(wanted: str) -> Callable[..., Any]:
-    @with_context
     def date(value: Any, *, context: RenderContext) -> Any:
         moment = _moment(value, context)
         return value if moment is None else _strftime(moment, wanted)
@@ -533,26 +552,22 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _within(size: float) -> None:
-    if size > MAX_MADE:
-        raise LiquidError(f"the template makes a value of over {MAX_MADE:,} characters or items", token=None)
-
-
 def _held(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, forgiving as JavaScript about how many arguments it is given, and its result held to a size."""
+    """The filter, forgiving as JavaScript about how many arguments it is given, and what it makes held to a size."""
     parameters = list(inspect.signature(function).parameters.values())[1:]
     by_place = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     by_name = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     least = sum(p.default is p.empty for p in by_place)
 
-    def filtered(value: Any, *arguments: Any, **named: Any) -> Any:
+    @with_context
+    def filtered(value: Any, *arguments: Any, context: RenderContext, **named: Any) -> Any:
         given = (*arguments, *[None] * (least - len(arguments)))[: len(by_place)]
+        named["context"] = context
         made = function(value, *given, **{name: named[name] for name in by_name & named.keys()})
-        if isinstance(made, str | list):
-            _within(len(made))
+        _within(len(made) if isinstance(made, str) else len(made) * MEMBER if isinstance(made, list) else 0)
+        _charge(context, value, made)
         return made
 
-    filtered.with_context = hasattr(function, "with_context")  # type: ignore[attr-defined]  # where the library looks
     return filtered
 
 
@@ -561,8 +576,6 @@ class _Environment(Environment):
     logical_parentheses = True
     string_sequences = True
     suppress_blank_control_flow_blocks = False
-    output_stream_limit = 4 * MAX_MADE  # bytes
-    local_namespace_limit = 4 * MAX_MADE
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from connectors import jsonpath, liquid, piped_text
-from connectors.context import Context
+from connectors.context import Budget, Context
 from connectors.errors import MappingError
 from connectors.jstext import (
     SPACE,
@@ -39,17 +39,17 @@ from connectors.jstext import (
     kind,
     length,
     look_up,
-    member,
     path_keys,
     to_json,
     to_text,
+    units,
 )
 
 __all__ = ["UNDEFINED", "Context", "Mapping", "compile"]
 
 MAX_NODES = 5_000
 MAX_DEPTH = 100
-BUDGET = 4_000_000  # characters and members one resolution may make
+MAX_CHARACTERS = 200_000
 
 Resolve = Callable[[Any, "_Run"], Any]
 
@@ -74,7 +74,7 @@ class Mapping:
             if event is not UNDEFINED:
                 raise MappingError(f"data must be an object, got {kind(event)}")
             event = {}
-        run = _Run(context or Context(), event)
+        run = _Run(context=context or Context(), event=event)
         try:
             resolved = self._resolve(event, run)
             if not self._finish:
@@ -95,26 +95,20 @@ def compile(fields: Any) -> Mapping:
     return Mapping(_compile(root, (), keep), keep)
 
 
-@dataclass(slots=True)
-class _Run:
+@dataclass(slots=True, kw_only=True)
+class _Run(Budget):
     """The state of one resolution."""
 
     context: Context
     event: dict[str, Any]
-    left: int = BUDGET
     item: str = ""
-
-    def spend(self, amount: int) -> None:
-        self.left -= amount
-        if self.left < 0:
-            raise MappingError(f"The mapping makes more than {BUDGET:,} characters and members of this event.")
 
 
 # Reading a mapping
 
 
 def _measure(fields: Any) -> None:
-    nodes = 0
+    nodes = characters = 0
     stack = [(fields, 0)]
     while stack:
         node, depth = stack.pop()
@@ -123,6 +117,12 @@ def _measure(fields: Any) -> None:
             raise MappingError(f"A mapping nests at most {MAX_DEPTH} deep.")
         if nodes > MAX_NODES:
             raise MappingError(f"A mapping has at most {MAX_NODES:,} members.")
+        if isinstance(node, dict):
+            characters += sum(map(len, node))
+        elif isinstance(node, str):
+            characters += len(node)
+        if characters > MAX_CHARACTERS:
+            raise MappingError(f"A mapping has at most {MAX_CHARACTERS:,} characters.")
         if isinstance(node, dict | list):
             stack.extend((child, depth + 1) for child in (node.values() if isinstance(node, dict) else node))
 
@@ -404,7 +404,7 @@ def _compile_object(node: dict[str, Any], path: Path, keep: bool) -> Resolve:
     if keep:
 
         def resolve_all(payload: Any, run: _Run) -> Any:
-            run.spend(len(members))
+            run.spend(0, len(members))
             return {key: resolve(payload, run) for key, resolve in members}
 
         return resolve_all
@@ -420,7 +420,7 @@ def _compile_array(node: list[Any], path: Path, keep: bool) -> Resolve:
     if keep:
 
         def resolve_all(payload: Any, run: _Run) -> Any:
-            run.spend(len(items))
+            run.spend(0, len(items))
             return [resolve(payload, run) for resolve in items]
 
         return resolve_all
@@ -485,7 +485,7 @@ def _template(value: Any, path: Path, keep: bool) -> Resolve:
     pieces = [(text, None if hole is None else path_keys(hole)) for text, hole in _holes(value, 2)]
 
     def fill(payload: Any, run: _Run) -> Any:
-        filled = "".join(text if keys is None else text + _shown(payload, keys) for text, keys in pieces)
+        filled = "".join(text if keys is None else text + _shown(payload, keys, run) for text, keys in pieces)
         run.spend(len(filled))
         return filled
 
@@ -498,7 +498,7 @@ def _render(template: str, payload: Any, run: _Run) -> str:
         for text, hole in _holes(template, braces):
             parts.append(text)
             if hole is not None:
-                shown = _shown(payload, path_keys(hole))
+                shown = _shown(payload, path_keys(hole), run)
                 run.spend(len(shown))
                 parts.append(shown)
         template = "".join(parts)
@@ -520,9 +520,13 @@ def _holes(template: str, braces: int) -> Iterator[tuple[str, str | None]]:
     yield template[done:], None
 
 
-def _shown(payload: Any, keys: tuple[str, ...]) -> str:
+def _shown(payload: Any, keys: tuple[str, ...], run: _Run) -> str:
     value = look_up({} if payload is UNDEFINED else payload, keys)
-    return "" if value is None or value is UNDEFINED else to_text(value)
+    if isinstance(value, str):
+        return value
+    text = "" if value is None or value is UNDEFINED else to_text(value)
+    run.spend(0, 1 + text.count(","))
+    return text
 
 
 def _literal(value: Any, path: Path, keep: bool) -> Resolve:
@@ -566,6 +570,7 @@ def _case(options: Any, path: Path, keep: bool) -> Resolve:
         value = inner(payload, run)
         if not isinstance(value, str):
             return value
+        run.spend(len(value))
         if operator == "lower":
             return value.lower()
         if operator == "upper":
@@ -621,6 +626,7 @@ def _fold_one(c: str) -> str:
 
 
 def _substitute(text: str, pattern: str, replacement: str, ignore_case: bool, everywhere: bool, run: _Run) -> str:
+    run.spend(len(text), len(text) // 10 if ignore_case else 0)
     sought, within = (_fold(pattern), _fold(text)) if ignore_case else (pattern, text)
     parts: list[str] = []
     done = 0
@@ -656,7 +662,7 @@ def _array_path_directive(value: Any, path: Path, keep: bool) -> Resolve:
         if not isinstance(found, dict | list):
             return found
         items = found if isinstance(found, list) else [found]
-        run.spend(len(items))
+        run.spend(0, len(items))
         outer = run.item
         resolved = []
         for i, item in enumerate(items):
@@ -678,12 +684,15 @@ def _json(options: Any, path: Path, keep: bool) -> Resolve:
 
     def encode(payload: Any, run: _Run) -> Any:
         value = inner(payload, run)
-        return value if value is UNDEFINED else to_json(_finish(value, run))
+        text = value if value is UNDEFINED else to_json(_finish(value, run))
+        run.spend(len(text or ""))
+        return text
 
     def decode(payload: Any, run: _Run) -> Any:
         value = inner(payload, run)
         if not isinstance(value, str):
             return value
+        run.spend(len(value), value.count(","))
         try:
             return json.loads(value, parse_constant=_no_constant, parse_int=_number, parse_float=_number)
         except (ValueError, RecursionError):
@@ -728,7 +737,7 @@ def _flatten(options: Any, path: Path, keep: bool) -> Resolve:
 
 
 def _flatten_into(flat: dict[str, Any], prefix: str, value: Any, separator: str, omit_arrays: bool, run: _Run) -> None:
-    run.spend(1 + len(prefix))
+    run.spend(len(prefix), 1)
     if isinstance(value, dict):
         members = [(key, value[key]) for key in key_order(value)]
     elif isinstance(value, list) and not omit_arrays:
@@ -756,14 +765,14 @@ def _merge(options: Any, path: Path, keep: bool) -> Resolve:
         values = [of_object(payload, run) for of_object in objects]
         for value in reversed(values) if backwards else values:
             if isinstance(value, dict):
-                run.spend(len(value))
+                run.spend(0, len(value))
                 merged.update(value)
             elif isinstance(value, list):
-                run.spend(len(value))
+                run.spend(0, len(value))
                 merged.update((str(i), item) for i, item in enumerate(value))
             elif isinstance(value, str):
-                run.spend(len(value))
-                merged.update((str(i), member(value, str(i))) for i in range(length(value)))
+                run.spend(0, len(value))
+                merged.update((str(i), unit) for i, unit in enumerate(units(value)))
         return merged
 
     return resolve
@@ -801,14 +810,15 @@ def _exclude_when_null(value: Any, path: Path, keep: bool) -> Resolve:
     inner = _compile(value, path, keep)
 
     def resolve(payload: Any, run: _Run) -> Any:
-        return _without_nulls(inner(payload, run))
+        return _without_nulls(inner(payload, run), run)
 
     return resolve
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, run: _Run) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(child) for key, child in value.items() if child is not None}
+        run.spend(0, len(value))
+        return {key: _without_nulls(child, run) for key, child in value.items() if child is not None}
     return UNDEFINED if value is None else value
 
 
@@ -823,9 +833,7 @@ def _liquid(value: Any, path: Path, keep: bool) -> Resolve:
     template = liquid.compile(value)
 
     def resolve(payload: Any, run: _Run) -> Any:
-        rendered = template.render(payload)
-        run.spend(len(rendered))
-        return rendered
+        return template.render(payload, run)
 
     return resolve
 
@@ -835,10 +843,7 @@ def _text_directive(value: Any, path: Path, keep: bool) -> Resolve:
     text, name = piped_text.compile(value), f"/{'/'.join(path)}"
 
     def resolve(payload: Any, run: _Run) -> Any:
-        filled = text.fill(piped_text.World(run.event, payload, run.context, (name, run.item)))
-        if isinstance(filled, str):
-            run.spend(len(filled))
-        return filled
+        return text.fill(piped_text.World(run.event, payload, run.context, run, (name, run.item)))
 
     return resolve
 
@@ -848,7 +853,7 @@ def _jsonpath(value: Any, path: Path, keep: bool) -> Resolve:
     query, name = jsonpath.compile(value), f"/{'/'.join(path)}"
 
     def resolve(payload: Any, run: _Run) -> Any:
-        found, more = query.find(payload)
+        found, more = query.find(payload, run)
         if more:
             run.context.warn(f"{name}: {query.text} finds several values; the first was taken.")
         return found
@@ -972,7 +977,7 @@ _DIRECTIVES: dict[str, Callable[[Any, Path, bool], Resolve]] = {
 
 def _drop(value: Any, run: _Run) -> Any:
     """Without undefined members; undefined items stay, as in Segment's code."""
-    run.spend(1)
+    run.spend(0, 1)
     if isinstance(value, dict):
         return {key: _drop(child, run) for key, child in value.items() if child is not UNDEFINED}
     if isinstance(value, list):
@@ -983,10 +988,10 @@ def _drop(value: Any, run: _Run) -> Any:
 def _finish(value: Any, run: _Run) -> Any:
     """Plain JSON: undefined members dropped, undefined items null. Counts too, for a part may be used many times."""
     if isinstance(value, dict):
-        run.spend(1 + len(value))
+        run.spend(0, 1 + len(value))
         return {key: _finish(child, run) for key, child in value.items() if child is not UNDEFINED}
     if isinstance(value, list):
-        run.spend(1 + len(value))
+        run.spend(0, 1 + len(value))
         return [_finish(item, run) for item in value]
     if isinstance(value, str):
         run.spend(len(value))

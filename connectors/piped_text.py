@@ -36,7 +36,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from connectors import jsdate, jsonpath
-from connectors.context import Context
+from connectors.context import Budget, Context
 from connectors.errors import MappingError
 from connectors.jstext import SPACE, UNDEFINED, look_up, path_keys, to_json, to_text
 
@@ -57,6 +57,7 @@ class World:
     event: dict[str, Any]
     payload: Any
     context: Context
+    budget: Budget
     place: tuple[str, ...]
 
 
@@ -91,7 +92,9 @@ class Text:
         pieces = self._pieces
         if len(pieces) == 1 and isinstance(pieces[0], Token):
             return pieces[0].value(world)
-        return "".join(piece if isinstance(piece, str) else shown(piece.value(world)) for piece in pieces)
+        return "".join(
+            piece if isinstance(piece, str) else _shown(piece.value(world), world.budget) for piece in pieces
+        )
 
 
 def compile(text: str) -> Text:
@@ -108,17 +111,18 @@ def compile(text: str) -> Text:
     return Text(tuple(pieces))
 
 
-def shown(value: Any) -> str:
+def _shown(value: Any, budget: Budget) -> str:
     """A value inside a text."""
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return str(to_json(value))
-    if isinstance(value, list):
-        if any(isinstance(item, dict | list) for item in value):
-            return str(to_json(value))
-        return ", ".join(shown(item) for item in value)
-    return to_text(value)
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict | list) for item in value)):
+        text = str(to_json(value))
+        budget.spend(len(text), 1 + text.count(","))
+    elif isinstance(value, list):
+        text = ", ".join("" if item is None else to_text(item) for item in value)
+        budget.spend(len(text), len(value))
+    else:
+        text = "" if value is None else to_text(value)
+        budget.spend(len(text))
+    return text
 
 
 def _token(text: str, at: int) -> tuple[Token, int]:
@@ -250,7 +254,7 @@ def _answer(parts: list[str]) -> Find:
         answers = world.context.answers
         if task not in answers:
             return UNDEFINED
-        found, more = path.find(answers[task])
+        found, more = path.find(answers[task], world.budget)
         if more:
             world.context.warn(f"{world.place[0]}: {path.text} finds several values in {task}; the first was taken.")
         return found

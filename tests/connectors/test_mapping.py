@@ -140,6 +140,7 @@ def nested(depth: int) -> dict[str, Any]:
     [
         (nested(101), "A mapping nests at most 100 deep."),
         ({"a": [0] * 5_000}, "A mapping has at most 5,000 members."),
+        ({"a": "x" * 200_000}, "A mapping has at most 200,000 characters."),
     ],
 )
 def test_a_mapping_beyond_its_size_is_refused(fields: dict[str, Any], message: str) -> None:
