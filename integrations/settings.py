@@ -85,14 +85,18 @@ DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"]["CONN_MAX_AGE"] = None
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 STATEMENT_TIMEOUT = env.int("STATEMENT_TIMEOUT", default=10)  # seconds a web request's statement may take; workers' any
+# The door's and the delivery's statements do the same whatever their values are: planning them once is what they need.
+_SESSION = ["plan_cache_mode=force_generic_plan"]
+if PROCESS == "web":
+    _SESSION.append(f"statement_timeout={STATEMENT_TIMEOUT}s")
 DATABASES["default"]["OPTIONS"] = {
     "tcp_user_timeout": 5_000,  # ms until a connection is given up whose other end does not answer
     "keepalives_idle": 10,  # seconds of silence until it is asked
     "keepalives_interval": 2,
-    **({"options": f"-c statement_timeout={STATEMENT_TIMEOUT}s"} if PROCESS == "web" else {}),
+    "options": " ".join(f"-c {setting}" for setting in _SESSION),
     **DATABASES["default"].get("OPTIONS", {}),
     "server_side_binding": True,  # bodies travel as bytes, not as text in the statement
-    "prepare_threshold": 5,  # the door's and the delivery's statements are planned once a connection
+    "prepare_threshold": 5,
     "connect_timeout": 3,
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
