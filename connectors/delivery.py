@@ -26,7 +26,7 @@ from django.db import InterfaceError, OperationalError, connection
 from connectors import event as events
 from connectors import lanes, routing
 from connectors.book import Book, Lane, Version
-from connectors.client import DEADLINE, Client, Exchange
+from connectors.client import DEADLINE, Answer, Client, Exchange
 from connectors.definitions import Call, perform, prepare, together
 from connectors.errors import (
     Broken,
@@ -260,7 +260,7 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
     """Resolve the claimed rows, send them in groups, record each send before the next."""
     versions = book.versions({row.version for row in rows})
     admitted, aside, ended = _admit(rows, versions, hand.token)
-    ready, failed = _resolve(admitted, versions)
+    ready, failed = _resolve(admitted, versions, hand.lane.settings)
     if ended or failed:
         _record(hand, [*ended, *failed], (), versions)
     groups = deque(_groups(ready, hand.lane.settings))
@@ -392,7 +392,9 @@ def _within_limits(rows: list[Claimed], versions: dict[int, Version], token: int
     return [row for row in rows if row.id not in aside], list(aside.values())
 
 
-def _resolve(rows: Sequence[Claimed], versions: dict[int, Version]) -> tuple[list[Ready], list[Outcome]]:
+def _resolve(
+    rows: Sequence[Claimed], versions: dict[int, Version], settings: dict[str, Any]
+) -> tuple[list[Ready], list[Outcome]]:
     """What is ready to leave, and what failed before it could."""
     found = stored_events(row.event for row in rows)
     ready, ended = [], []
@@ -403,7 +405,7 @@ def _resolve(rows: Sequence[Claimed], versions: dict[int, Version]) -> tuple[lis
             ended.append(Outcome(row, Status.FAILED, sent=False, fault="Expired", error=why))
             continue
         try:
-            payload = prepare(version.action, version.fields, event, context_for(version, row.event))
+            payload = prepare(version.action, version.fields, event, context_for(version, row.event), settings)
         except SwitchyardError as error:
             ended.append(_outcome(row, error, (), 0))
         except Exception as error:  # noqa: BLE001 (one event must not take its siblings along)
@@ -553,6 +555,8 @@ def _outcome(
             outcome.code = answer.status
             if answer.again and schedule:
                 _again(outcome, answer, schedule)
+    elif isinstance(answer, Answer):
+        outcome.error = answer.note
     return outcome
 
 
