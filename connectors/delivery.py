@@ -103,6 +103,7 @@ class Hand:
     probing: bool
     allowed: int
     made: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
 
     def lasts(self) -> bool:
         return self.until - time.monotonic() > self.client.deadline + 1
@@ -166,7 +167,7 @@ def _drain(
         rows = logs.Queue.objects.claim(lane_id, n, hand.token, LEASE) if n else []
         if rows:
             _deliver(hand, rows, book, pace, stopping)
-        allowance.settle(hand.made)
+        allowance.settle(hand.made, hand.requests)
         if not rows or ramp is not None:
             return
 
@@ -462,6 +463,7 @@ def _send(hand: Hand, group: list[Ready], pace: lanes.Pace, versions: dict[int, 
     hand.made[action.slug] += 1
     answers = perform(action, hand.client, [item.payload for item in group], [item.call for item in group])
     exchanges = hand.client.take_exchanges()
+    hand.requests[action.slug] += len(exchanges)
     spent = sum(exchange.ms for exchange in exchanges)
     good = None
     if any(isinstance(answer, CredentialsRefused) for answer in answers):

@@ -21,10 +21,10 @@ class Allowance:
                 self._taken[limit.slug] = granted
                 self.sends = int(granted // dearest)
 
-    def settle(self, made: Counter[str]) -> None:
-        """Give back what was taken beyond the sends made, counted by action."""
+    def settle(self, made: Counter[str], requests: Counter[str]) -> None:
+        """Give back what was taken beyond the sends made and the requests they took, both counted by action."""
         for limit in self._lane.limits:
-            used = sum(limit.cost(action) * n for action, n in made.items())
+            used = sum(min(limit.cost(action) * n, requests[action]) for action, n in made.items())
             left = self._taken.get(limit.slug, 0.0) - used
             if left:
                 self._book.tokens(self._bucket(limit), limit.per_minute, -left)
