@@ -19,6 +19,7 @@ from logs.verdict import Line
 
 BRAND, SHOP = 1, 2  # ids; the names are free to change
 LOGIN = "admin"
+AT_EASE = 1_000_000  # requests a minute that a sandbox takes
 ORDERED = 'type = "track" and event = "Order Completed"'
 LOYALTY = {
     "customer": {"@path": "$.userId"},
@@ -100,6 +101,8 @@ def _segment(brand: Brand, name: str, region: str) -> Destination:
 
 def _antavo(brand: Brand, name: str, stack: str) -> Destination:
     account = Account.objects.create_account(brand, "antavo", name, {"stack": stack, "api_key": f"demo-key-{stack}"})
+    account.limits = {"requests": AT_EASE}
+    account.save()
     return Destination.objects.create_destination(account, name)
 
 

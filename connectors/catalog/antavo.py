@@ -29,6 +29,7 @@ from connectors.definitions import (
     Choice,
     DestinationDefinition,
     InputField,
+    Limit,
     SourceDefinition,
 )
 from connectors.errors import Blocked, DeliveryError, Fault, NoAnswer, PayloadError, Rejected
@@ -309,6 +310,8 @@ destination = DestinationDefinition(
             help="On if the module is on in Antavo: every event must then say its Account.",
         ),
     ),
+    # Of a shared stack; a dedicated one allows 20,000.
+    limits=(Limit("requests", "Requests", 1500),),
     test_connection=test_connection,
     actions=(
         ActionDefinition(

@@ -14,6 +14,8 @@ def settle() -> str:
     segment = Account.objects.create_account(brand, "segment", "Segment", {"region": "oregon"})
     there = Source.objects.create_segment(segment, "Shop in Segment", SEGMENT_KEY)
     antavo = Account.objects.create_account(brand, "antavo", "Antavo", {"stack": STACK, "api_key": ANTAVO_KEY})
+    antavo.limits = {"requests": 1_000_000}
+    antavo.save()
     return json.dumps(
         {
             "segment": _source(Destination.objects.create_destination(segment, "Segment", source=there), "track"),
