@@ -288,7 +288,7 @@ class OutboundAdmin(LogAdmin):
             exchanges = [
                 {
                     "row": exchange,
-                    "sent": readable(exchange.sent, readable_to, part, attempt.part),
+                    "sent": readable(exchange.sent, readable_to, part, attempt.part, row.identifier),
                     "answer": readable(exchange.answer, readable_to),
                 }
                 for exchange in exchanges_of(attempt)
@@ -414,8 +414,8 @@ def part_path(version: int) -> str:
     return batch.part if batch else ""
 
 
-def readable(body: bytes, clear: bool, path: str = "", part: int | None = None) -> Any:
-    """A body as values to be shown, or one event's part of it; text that is no JSON as text."""
+def readable(body: bytes, clear: bool, path: str = "", part: int | None = None, key: str = "") -> Any:
+    """A body as values to be shown, or one event's part of it, by place or by key; text that is no JSON as text."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -423,7 +423,9 @@ def readable(body: bytes, clear: bool, path: str = "", part: int | None = None) 
     if part is not None:
         for name in filter(None, path.split(".")):
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, list) and part < len(value):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and part < len(value):
             value = value[part]
     return shown(value, clear)
 

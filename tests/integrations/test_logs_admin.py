@@ -12,6 +12,7 @@ from django.test import Client
 from connectors import delivery, lanes
 from integrations import book as books
 from integrations import tasks
+from integrations.admin.logs import readable
 from logs.models import Delivery, Event, Inbound, Queue
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +137,20 @@ def test_an_outbound_row_opens_to_attempt_request_and_answer(logged_in, alice, t
     assert f"POST {ANTAVO}" in page
     assert "thanks" in page
     assert "s3cret" not in page
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "part", "shown"),
+    [
+        (b'{"batch": [{"n": 0}, {"n": 1}]}', "batch", 1, {"n": 1}),
+        (b'[{"n": 0}, {"n": 1}]', "", 1, {"n": 1}),
+        (b'{"7-8": {"n": 7}, "9-8": {"n": 9}}', "", 1, {"n": 9}),
+        (b'{"n": 1}', "", None, {"n": 1}),
+        (b"<html>", "batch", 0, "<html>"),
+    ],
+)
+def test_each_event_of_a_batch_shows_its_own_part(body, path, part, shown):
+    assert readable(body, True, path, part, "9-8") == shown
 
 
 def test_a_viewer_reads_bodies_masked(logged_in, bob, traffic):
