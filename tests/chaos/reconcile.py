@@ -75,9 +75,9 @@ def gather(yard: Yard, ledger: Ledger) -> Facts:
 
 def _arrivals(yard: Yard) -> Iterator[tuple[str, str, str]]:
     for item in yard.received():
-        about = item["body"].get("properties") or item["body"]["body"]
+        about = item["body"].get("properties") or item["body"].get("body") or {}
         reason = "" if item["reason"] == "duplicate" else item["reason"]
-        yield item["key"], about["tag"], reason
+        yield item["key"], about.get("tag", ""), reason
 
 
 def reconcile(facts: Facts) -> Report:

@@ -128,11 +128,12 @@ class Run:
 
     def drain(self, *, hasten: bool = False) -> float:
         """Wait until nothing is pending; returns the seconds it took. `hasten` makes due at once what waits for later,
-        for the schedule is not what is tried here."""
+        and the probes of held lanes, for the schedule is not what is tried here."""
         began = time.monotonic()
         while self.pending() and time.monotonic() - began < PATIENCE:
             if hasten:
                 self.yard.sql("UPDATE logs_waiting SET due = now() WHERE due > now()")
+                self.yard.sql("UPDATE logs_hold SET until = now() WHERE until > now()")
             time.sleep(0.25)
         return time.monotonic() - began
 
