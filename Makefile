@@ -21,6 +21,10 @@ conformance: $(INSTALLED)
 fuzz: $(INSTALLED)
 	@exec .venv/bin/python -m tests.fuzz $(ARGS)
 
+# Real accounts, whose keys the environment names; without keys it says which, and does nothing.
+live: $(INSTALLED)
+	@exec .venv/bin/python -m tests.live
+
 check: $(INSTALLED)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -51,4 +55,4 @@ lock:
 	uv pip compile --universal --generate-hashes --constraints requirements.lock --no-emit-index-url \
 		--custom-compile-command "make lock" --quiet --output-file deploy/requirements.lock pyproject.toml
 
-.PHONY: demo test bench chaos conformance fuzz check lock
+.PHONY: demo test bench chaos conformance fuzz check lock live
