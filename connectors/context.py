@@ -9,7 +9,7 @@ from typing import Any
 from connectors.errors import MappingError
 
 MAX_WARNINGS = 100
-BUDGET = 2_000_000
+BUDGET = 1_000_000
 MEMBER = 50  # characters, which take about as long to make
 
 

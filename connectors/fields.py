@@ -18,7 +18,7 @@ from connectors import jsdate
 from connectors.errors import Fault, PayloadError
 from connectors.jstext import UNDEFINED, double, is_number, number_text, to_json, to_number, to_text
 
-MAX_DEPTH = 100
+MAX_FAULTS = 1_000  # of a payload; what comes after them is not looked at
 
 _TYPES: dict[str, tuple[str, ...]] = {
     "string": ("string",),
@@ -324,7 +324,8 @@ def _check(schema: _Schema, value: Any, at: str, faults: list[Fault]) -> Any:
     elif isinstance(value, str):
         _check_text(schema, value, at, faults)
     if isinstance(value, list) and schema.items:
-        return [_check(schema.items, item, f"{at}/{i}", faults) for i, item in enumerate(value)]
+        of_item = schema.items
+        return [_check(of_item, item, f"{at}/{i}", faults) for i, item in enumerate(value) if len(faults) < MAX_FAULTS]
     if isinstance(value, dict) and schema.properties:
         return _check_object(schema, value, at, faults)
     return value

@@ -43,6 +43,16 @@ def test_an_object_with_declared_members_and_the_items_of_a_list_are_never_null(
     assert fields.clean(declared, {"tags": [None, "x"], "data": None, "note": None}) == {"tags": ["x"], "note": None}
 
 
+def test_of_a_long_list_no_more_faults_are_told_than_anyone_reads() -> None:
+    declared = (InputField("tags", "Tags", multiple=True),)
+
+    with pytest.raises(PayloadError) as caught:
+        fields.clean(declared, {"tags": [{}] * 5_000})
+
+    assert len(caught.value.faults) == 1_000
+    assert caught.value.faults[0].message == "The value at /tags/0 must be a string but it was an object."
+
+
 def test_a_payload_that_is_no_object_is_a_fault() -> None:
     payload: Any = ["x"]
 
