@@ -238,12 +238,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(reply)
 
     def _body(self) -> bytes | None:
-        """The request's body, unpacked if it is gzip; None if it is too big or broken."""
+        """The request's body, unpacked if it is gzip; None if it is too big, broken or cut off."""
         length = int(self.headers.get("Content-Length") or 0)
         if length > BODY_CAP or self.headers.get("Transfer-Encoding"):
             self.close_connection = True
             return None
         body = self.rfile.read(length) if length else b""
+        if len(body) < length:  # the sender died
+            self.close_connection = True
+            return None
         if self.headers.get("Content-Encoding") != "gzip":
             return body
         try:

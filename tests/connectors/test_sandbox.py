@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -323,3 +324,15 @@ def test_the_command_listens_on_loopback_only() -> None:
 
     assert done.returncode == 1
     assert "0.0.0.0 is not a loopback address" in done.stderr
+
+
+def test_a_request_cut_off_in_its_body_is_not_taken_in(sandbox: Sandbox) -> None:
+    head = "POST /hooks/orders HTTP/1.1\r\nHost: x\r\nIdempotency-Key: 1-7\r\nContent-Length: 20\r\n\r\n"
+
+    with socket.create_connection((sandbox.host, sandbox.port)) as sender:
+        sender.sendall(head.encode() + b'{"tag": ')
+        sender.shutdown(socket.SHUT_WR)  # as the sender's end does
+        answer = sender.recv(100)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert sandbox.received("webhook") == []
