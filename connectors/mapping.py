@@ -25,10 +25,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
-from connectors import jsonpath, liquid, piped_text
+from connectors import jsonpath, piped_text
 from connectors.context import Budget, Context
 from connectors.errors import MappingError
 from connectors.jstext import (
@@ -44,6 +44,9 @@ from connectors.jstext import (
     to_text,
     units,
 )
+
+if TYPE_CHECKING:
+    from connectors.liquid import Template
 
 __all__ = ["UNDEFINED", "Context", "Mapping", "compile"]
 
@@ -283,7 +286,7 @@ def _liquid_template(node: Any, path: Path) -> Iterator[str]:
         yield _should_be(path, "a string", node)
         return
     try:
-        liquid.compile(node)
+        _template_of(node)
     except MappingError as error:
         yield _say(path, f"cannot be used: {error.message}")
 
@@ -836,9 +839,15 @@ def _sound(check: _Check, value: Any, path: Path) -> None:
         raise MappingError(*faults)
 
 
+def _template_of(text: str) -> Template:
+    from connectors import liquid  # 10 MB of memory that only those who use it should pay
+
+    return liquid.compile(text)
+
+
 def _liquid(value: Any, path: Path, keep: bool) -> Resolve:
     _sound(_liquid_template, value, path)
-    template = liquid.compile(value)
+    template = _template_of(value)
 
     def resolve(payload: Any, run: _Run) -> Any:
         return template.render(payload, run)
