@@ -9,7 +9,7 @@ import pytest
 import responses
 from requests import ConnectionError as Broken
 
-from connectors import mapping, trigger
+from connectors import trigger
 from connectors.catalog.antavo import signature
 from connectors.client import AddressPolicy
 from connectors.definitions import Result
@@ -540,4 +540,3 @@ def test_a_batch_that_segment_refuses_is_sent_one_by_one() -> None:
 
 def test_no_field_has_choices_to_ask_for() -> None:
     assert ANTAVO.choices("customer", SETTINGS) == ()
-    assert mapping.compile(ANTAVO.action("event").default_mapping)
