@@ -1,4 +1,4 @@
-"""JavaScript's `Date.parse`, as V8 has it: which texts are dates, and when.
+"""JavaScript's `Date.parse`, as V8 has it: which texts are dates, and when; and the words to write dates with.
 
 Segment decides with it whether a date is acceptable, and V8 reads far more than ISO 8601 (`3/4/26 5pm`, `Mar 2026`).
 The grammar is that of V8's dateparser: https://github.com/v8/v8/blob/main/src/date/dateparser-inl.h
@@ -10,16 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 _ISO = re.compile(
     r"([+-][0-9]{6}|[0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?"
     r"(?:T([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?",
 )
 _TOKEN = re.compile(r"([0-9]+)|([A-Za-z]+)|(\s+)|(.)", re.DOTALL | re.ASCII)
-_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_MONTHS = {name[:3].lower(): number for number, name in enumerate(MONTHS, 1)}
 _ZONES = {"ut": 0, "utc": 0, "gmt": 0, "z": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5}
 _ZONES |= {"mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 _LIMIT = 8_640_000_000_000_000
 _MAX_TEXT = 1_000
 
@@ -30,8 +36,21 @@ def parse(text: str) -> int | None:
         return None
     text = text.strip()
     found = _ISO.fullmatch(text)
-    moment = _iso(found) if found else _Reader(text).read()
-    return moment if moment is not None and abs(moment) <= _LIMIT else None
+    read = _iso(found) if found else _Reader(text).read()
+    return read if read is not None and abs(read) <= _LIMIT else None
+
+
+def moment(milliseconds: float) -> datetime | None:
+    """The date so long after 1970, in UTC; None beyond the years Python knows."""
+    try:
+        return _START + timedelta(milliseconds=milliseconds)
+    except (OverflowError, ValueError):
+        return None
+
+
+def ordinal(day: int) -> str:
+    """What English puts behind the day of a month."""
+    return "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
 
 
 def _iso(found: re.Match[str]) -> int | None:

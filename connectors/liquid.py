@@ -20,7 +20,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from io import StringIO
 from typing import Any
@@ -391,10 +391,7 @@ def _moment(value: Any, context: RenderContext) -> datetime | None:
         milliseconds = float(value) * 1000 if re.fullmatch("[0-9]{1,12}", value) else jsdate.parse(value)
     else:
         milliseconds = double(value) * 1000 if is_number(value) else None
-    try:
-        return None if milliseconds is None else _START + timedelta(milliseconds=milliseconds)
-    except (OverflowError, ValueError):
-        return None
+    return None if milliseconds is None else jsdate.moment(milliseconds)
 
 
 def _in_zone(moment: datetime, zone: Any) -> datetime:
@@ -409,24 +406,18 @@ def _in_zone(moment: datetime, zone: Any) -> datetime:
     return moment.astimezone(timezone(timedelta(minutes=-zone)))
 
 
-_START = datetime(1970, 1, 1, tzinfo=UTC)
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 _CONVERSION = re.compile("%([-_0^#:]*)([0-9]*)[EO]?(.)", re.DOTALL)
 _WIDTHS = {"d": 2, "e": 2, "H": 2, "I": 2, "j": 3, "k": 2, "l": 2, "L": 3, "m": 2, "M": 2, "S": 2, "U": 2, "W": 2}
 _CONVERSIONS: dict[str, Callable[[datetime], object]] = {
-    "a": lambda at: _DAYS[at.weekday()][:3],
-    "A": lambda at: _DAYS[at.weekday()],
-    "b": lambda at: _MONTHS[at.month - 1][:3],
-    "B": lambda at: _MONTHS[at.month - 1],
+    "a": lambda at: jsdate.DAYS[at.weekday()][:3],
+    "A": lambda at: jsdate.DAYS[at.weekday()],
+    "b": lambda at: jsdate.MONTHS[at.month - 1][:3],
+    "B": lambda at: jsdate.MONTHS[at.month - 1],
     "c": lambda at: f"{_CONVERSIONS['x'](at)}, {_CONVERSIONS['X'](at)}",
     "C": lambda at: at.year // 100,
     "d": lambda at: at.day,
     "e": lambda at: at.day,
-    "h": lambda at: _MONTHS[at.month - 1][:3],
+    "h": lambda at: jsdate.MONTHS[at.month - 1][:3],
     "H": lambda at: at.hour,
     "I": lambda at: at.hour % 12 or 12,
     "j": lambda at: at.timetuple().tm_yday,
@@ -438,8 +429,8 @@ _CONVERSIONS: dict[str, Callable[[datetime], object]] = {
     "N": lambda at: f"{at.microsecond // 1000:03}000000",
     "p": lambda at: "AM" if at.hour < 12 else "PM",
     "P": lambda at: "am" if at.hour < 12 else "pm",
-    "q": lambda at: "th" if 10 < at.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(at.day % 10, "th"),
-    "s": lambda at: round((at - _START).total_seconds()),
+    "q": lambda at: jsdate.ordinal(at.day),
+    "s": lambda at: round(at.timestamp()),
     "S": lambda at: at.second,
     "u": lambda at: at.isoweekday(),
     "U": lambda at: (at.timetuple().tm_yday + 6 - at.isoweekday() % 7) // 7,

@@ -31,7 +31,7 @@ import re
 from calendar import isleap, monthrange
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -274,25 +274,19 @@ def _random(parts: list[str]) -> Find:
 # Dates
 
 _PRESETS = frozenset({"DS", "SH", "PT", "DMY"})  # Qualtrics' names for formats, which it documents nowhere
-_START = datetime(1970, 1, 1, tzinfo=UTC)
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 _LETTERS: dict[str, Callable[[datetime], object]] = {
     "d": lambda at: f"{at.day:02}",
-    "D": lambda at: _DAYS[at.weekday()][:3],
+    "D": lambda at: jsdate.DAYS[at.weekday()][:3],
     "j": lambda at: at.day,
-    "l": lambda at: _DAYS[at.weekday()],
+    "l": lambda at: jsdate.DAYS[at.weekday()],
     "N": lambda at: at.isoweekday(),
-    "S": lambda at: "th" if 10 < at.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(at.day % 10, "th"),
+    "S": lambda at: jsdate.ordinal(at.day),
     "w": lambda at: at.isoweekday() % 7,
     "z": lambda at: at.timetuple().tm_yday - 1,
     "W": lambda at: f"{at.isocalendar().week:02}",
-    "F": lambda at: _MONTHS[at.month - 1],
+    "F": lambda at: jsdate.MONTHS[at.month - 1],
     "m": lambda at: f"{at.month:02}",
-    "M": lambda at: _MONTHS[at.month - 1][:3],
+    "M": lambda at: jsdate.MONTHS[at.month - 1][:3],
     "n": lambda at: at.month,
     "t": lambda at: monthrange(at.year, at.month)[1],
     "L": lambda at: int(isleap(at.year)),
@@ -317,7 +311,7 @@ _LETTERS: dict[str, Callable[[datetime], object]] = {
     "I": lambda at: 0,
     "c": lambda at: at.isoformat(timespec="seconds"),
     "r": lambda at: _written("D, d M Y H:i:s O", at),
-    "U": lambda at: (at - _START) // timedelta(seconds=1),
+    "U": lambda at: int(at.timestamp() // 1),
 }
 _LETTER = re.compile(r"\\(.)|(.)", re.DOTALL)
 
@@ -339,11 +333,9 @@ def _date(parts: list[str]) -> Find:
 def _moment(event: dict[str, Any]) -> datetime | None:
     for key in ("receivedAt", "timestamp"):
         text = event.get(key)
-        if isinstance(text, str) and (milliseconds := jsdate.parse(text)) is not None:
-            try:
-                return _START + timedelta(milliseconds=milliseconds)
-            except OverflowError:
-                continue
+        milliseconds = jsdate.parse(text) if isinstance(text, str) else None
+        if milliseconds is not None and (moment := jsdate.moment(milliseconds)):
+            return moment
     return None
 
 
