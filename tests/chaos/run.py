@@ -15,7 +15,7 @@ from tests.chaos.load import Ledger, Load
 from tests.chaos.reconcile import Report, gather, reconcile
 from tests.chaos.yard import Servers, Yard
 
-PATIENCE = 150
+PATIENCE = 240
 """Seconds after which what is still pending will not be done any more."""
 
 
@@ -64,16 +64,14 @@ class Run:
         return True
 
     def kill_workers(self, load: Load, meanwhile: Callable[[int], None] = lambda n: None) -> None:
-        """A random one every 250 ms, mostly of those at work; `meanwhile` is called with the number of each kill."""
-        kills = 0
+        """A random one every 250 ms, mostly of those at work. `meanwhile` is told how many events are acknowledged."""
         while load.busy:
+            meanwhile(load.acknowledged)
             time.sleep(0.25)
             there = self.yard.busy_workers() if self.chance.random() < 0.8 else sorted(self.yard.workers.alive)
             if there:
                 self.yard.workers.kill(self.chance.choice(there))
                 self.faults += 1
-                kills += 1
-                meanwhile(kills)
 
     def slow_down_vendors(self) -> None:
         """Let them take 50 ms for an answer, so that there is always something on its way."""

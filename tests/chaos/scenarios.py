@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import redis
 
@@ -16,7 +18,7 @@ KILLED = 35
 def worker_sigkill(run: Run) -> None:
     """Workers are killed, a random one every 250 ms: nothing is lost, and repeated is one send a lost claim at most."""
     run.slow_down_vendors()
-    with run.sending(run.either(20_000, 4_000), rate=run.either(330, 250)) as load:
+    with run.sending(run.either(20_000, 3_000), rate=run.either(330, 250)) as load:
         run.kill_workers(load)
     run.drain()
     run.recovered(within=KILLED)
@@ -39,8 +41,8 @@ def whole_worker_tree_kill(run: Run) -> None:
 def worker_freeze(run: Run) -> None:
     """A worker hangs for longer than its lease and wakes up: others did its work, and what it reports late is void."""
     run.slow_down_vendors()
-    seconds = run.either(60, 38)
-    with run.sending(int(seconds * 1.3 * 70), rate=70) as load:
+    seconds = run.either(60, 33)
+    with run.sending(int(seconds * 1.2 * 70), rate=70) as load:
         run.until(lambda: load.acknowledged > 300, 30)
         name = run.freeze_a_busy_worker()
         time.sleep(seconds)
@@ -54,7 +56,7 @@ def worker_freeze(run: Run) -> None:
 def broker_flush(run: Run) -> None:
     """The broker forgets everything, again and again: the sweep finds what no bell told of."""
     with (
-        run.sending(run.either(10_000, 2_500), rate=150) as load,
+        run.sending(run.either(10_000, 2_000), rate=150) as load,
         redis.Redis.from_url(run.yard.urls["REDIS_URL"]) as broker,
     ):
         while load.busy:
@@ -74,8 +76,8 @@ def broker_freeze_60s(run: Run) -> None:
     _broker_away(run, run.servers.freeze_valkey)
 
 
-def _broker_away(run: Run, fault) -> None:
-    seconds = run.either(60, 15)
+def _broker_away(run: Run, fault: Callable[[], None]) -> None:
+    seconds = run.either(60, 12)
     with run.sending(int(seconds * 2.5 * 100), rate=100, most=3) as load:
         run.until(lambda: load.acknowledged > 100, 30)
         before = time.time()
@@ -99,13 +101,14 @@ def postgres_kill(run: Run) -> None:
     """The database is shut down at once, under load: the door answers 503 meanwhile, and acknowledged means stored."""
     run.slow_down_vendors()
     back = []
-    with run.sending(run.either(10_000, 2_000), rate=100) as load:
+    with run.sending(run.either(14_000, 2_500), rate=100) as load:
         for _ in range(run.either(20, 3)):
             time.sleep(run.chance.uniform(2, 4))
             run.restart_postgres()
             back.append(time.time())
     run.figures["drained_s"] = run.drain(hasten=True)
-    run.recoveries += [min(r.at + r.ms / 1000 for r in load.requests if r.status == 200 and r.at > b) - b for b in back]
+    kept = [request.at + request.ms / 1000 for request in load.requests if request.status == 200]
+    run.recoveries += [min(at for at in kept if at > since) - since for since in back]
     refused = [request for request in load.requests if request.status == 503]
     run.figures["slowest_503_ms"] = round(max((request.ms for request in refused), default=0))
     run.expect(bool(refused), "the database was away, yet the door never answered 503")
@@ -153,9 +156,9 @@ def vendor_reset(run: Run) -> None:
     _vendors(run, segment={"reset": True}, webhook={"reset": True})
 
 
-def _vendors(run: Run, *, hasten: bool = True, **switches) -> None:
+def _vendors(run: Run, *, hasten: bool = True, **switches: dict[str, Any]) -> None:
     """Vendors misbehave for the middle third of the sending."""
-    count = run.either(6_000, 1_200)
+    count = run.either(6_000, 900)
     already = len(run.ledger.read()) if run.ledger.path.exists() else 0
     with run.sending(count, rate=100, first=already) as load:
         run.until(lambda: load.acknowledged > count / 3, 300)
@@ -171,16 +174,23 @@ def _vendors(run: Run, *, hasten: bool = True, **switches) -> None:
 def everything(run: Run) -> None:
     """Kills every 250 ms, a forgetful broker and a dying database at once: of what was acknowledged nothing is lost."""
 
-    def also(kill: int) -> None:
-        if kill % 20 == 0:
+    count = run.either(20_000, 3_000)
+    flushes, deaths = (iter(range(step, count, step)) for step in (run.either(500, 250), run.either(3_000, 1_000)))
+    next_flush, next_death = next(flushes), next(deaths)
+
+    def also(acknowledged: int) -> None:
+        nonlocal next_flush, next_death
+        if acknowledged >= next_flush:
             with redis.Redis.from_url(run.yard.urls["REDIS_URL"]) as broker:
                 broker.flushdb()
             run.faults += 1
-        if kill % run.either(60, 35) == 0:
+            next_flush = next(flushes, count)
+        if acknowledged >= next_death:
             run.restart_postgres()
+            next_death = next(deaths, count)
 
     run.slow_down_vendors()
-    with run.sending(run.either(20_000, 4_000), rate=run.either(330, 250)) as load:
+    with run.sending(count, rate=run.either(330, 250)) as load:
         run.kill_workers(load, also)
     run.drain()
     run.recovered(within=KILLED)

@@ -181,9 +181,9 @@ class Workers:
     def kill(self, name: str) -> None:
         """It is back soon."""
         with self._turn:
-            pid = self.alive.pop(name)
-            self.killed[name] = time.time()
-            os.kill(pid, signal.SIGKILL)
+            if pid := self.alive.pop(name, None):
+                self.killed[name] = time.time()
+                os.kill(pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
         """Nobody comes back until `keep` says so."""
