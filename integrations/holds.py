@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, F
 from django.db.models.functions import Now
 from django.urls import reverse
@@ -19,11 +20,15 @@ from connectors.book import RuleSet, Terms
 from integrations.book import book
 from integrations.models import Account, Brand, Destination, Mapping
 from logs import ids
-from logs.models import Delivery, Hold, Queue, held
+from logs.models import Delivery, Hold, Queue, Waiting, held
 from logs.verdict import Cause, Held, Status, Verdict
 
-CHUNK = 500
+CHUNK = 2000
+PATIENCE = 8.0
+"""Seconds a verb works before it tells how far it came."""
+
 IN_HAND = "a worker has it in hand and finishes it"
+NO_TIME = "there are too many for one go; press again"
 NO_BODY = "its body is no longer stored"
 NO_MAPPING = "its mapping was deleted"
 
@@ -100,11 +105,12 @@ WHY = {
 
 
 def notices(brands: Iterable[int]) -> list[Notice]:
-    """Everything that is held in these brands: lanes, the longest held first, then mappings, the fullest first."""
+    """Everything that is held in these brands: first whole brands, then lanes, then mappings, the fullest first."""
     brands = list(brands)
     destinations = {d.pk: d for d in Destination.objects.filter(brand__in=brands).select_related("account")}
     mappings = {m.pk: m for m in Mapping.objects.filter(destination__in=list(destinations))}
-    holds = [h for h in Hold.objects.filter(brand__in=brands).order_by("since") if h.lane in {*destinations, h.brand}]
+    holds = [h for h in Hold.objects.filter(brand__in=brands) if h.lane in {*destinations, h.brand}]
+    holds.sort(key=lambda hold: (hold.kind != Held.STOPPED, hold.since))
     holds += [Hold(lane=d.pk, brand=d.brand_id, kind=Held.OFF) for d in destinations.values() if not d.enabled]
     lanes = [_covered(hold, destinations) for hold in holds]
     waiting = held.behind(sorted(set().union(*lanes)))
@@ -154,7 +160,7 @@ def _too_old(group: held.Group, destination: Destination, mapping: Mapping | Non
 
 def _wait(groups: list[held.Group]) -> str:
     count = sum(group.count for group in groups)
-    return {0: "Nothing waits yet", 1: "1 waits"}.get(count, f"{count:,} wait")
+    return {0: "Nothing waits", 1: "1 waits"}.get(count, f"{count:,} wait")
 
 
 def _of_lane(hold: Hold, destination: Destination | None, groups: list[held.Group]) -> str:
@@ -217,10 +223,9 @@ def _held_back(hold: Held, terms: Terms | None) -> bool:
 def let_go(lane: int, mapping: int, hold: Held, *, newest_first: bool = False) -> Done:
     """Send what waits, by the mapping version it was decided with, though what held it still stands."""
     by_lane = hold <= Held.OFF
-    _gather(lane, hold)
-    applied = 0
+    total = _set_aside(lane, mapping, hold)
     for here in _lanes(lane, hold):
-        applied += held.let_go(
+        held.let_go(
             here,
             mapping,
             hold,
@@ -228,22 +233,22 @@ def let_go(lane: int, mapping: int, hold: Held, *, newest_first: bool = False) -
             to=-here if by_lane else here,
             newest_first=newest_first,
         )
-    return Done(applied, _in_hand(lane, hold))
+    return _done(lane, hold, total, total)
 
 
-@transaction.atomic
 def discard(lane: int, mapping: int, hold: Held, reason: str) -> Done:
     """End what waits, with a reason; it stays in the books and in the log."""
-    _gather(lane, hold)
-    applied = sum(held.discard(here, mapping, hold, f"Discarded: {reason}") for here in _lanes(lane, hold))
-    return Done(applied, _in_hand(lane, hold))
+    total = _set_aside(lane, mapping, hold)
+    applied = 0
+    for rows in _chunks(lane, mapping, hold):
+        applied += held.end([row.id for row in rows], Status.DISCARDED, f"Discarded: {reason}")
+    return _done(lane, hold, total, applied)
 
 
-@transaction.atomic
 def decide_again(lane: int, mapping: int, hold: Held) -> Done:
     """Decide what waits as if it had just come in, by its mapping as it is today; what no longer matches ends."""
-    _gather(lane, hold)
-    applied, counts = 0, {NO_BODY: 0, NO_MAPPING: 0}
+    total = _set_aside(lane, mapping, hold)
+    applied, no_body, no_mapping = 0, 0, 0
     for rows in _chunks(lane, mapping, hold):
         found = delivery.stored_events(row.event for row in rows)
         today = {m.pk: m for m in Mapping.objects.filter(pk__in={row.mapping for row in rows})}
@@ -253,9 +258,9 @@ def decide_again(lane: int, mapping: int, hold: Held) -> Done:
         for row in rows:
             now, event = today.get(row.mapping), found.get(row.event)
             if now is None:
-                counts[NO_MAPPING] += 1
+                no_mapping += 1
             elif event is None:
-                counts[NO_BODY] += 1
+                no_body += 1
             elif _matches(rules[now.source_id], now, event):
                 again.append((row.id, now.version_id or 0, now.destination_id))
             else:
@@ -266,20 +271,30 @@ def decide_again(lane: int, mapping: int, hold: Held) -> Done:
         if no_more:
             why = "Decided again: its mapping as it is today does not match it."
             applied += held.end(no_more, Status.CANCELLED, why)
-    return Done(applied, tuple((why, n) for why, n in counts.items() if n) + _in_hand(lane, hold))
+    return _done(lane, hold, total, applied, {NO_BODY: no_body, NO_MAPPING: no_mapping})
 
 
-def _gather(lane: int, hold: Held) -> None:
-    """Set aside what waits because its whole lane is held, so that a verb can act on it."""
+@transaction.atomic
+def _set_aside(lane: int, mapping: int, hold: Held) -> int:
+    """Set aside what waits because its whole lane is held, so that a verb can act on it; how many there are to act on.
+
+    However many: a verb must not fail because much has waited.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
     if hold <= Held.OFF:
         for here in _lanes(lane, hold):
             held.gather(here, hold)
+    waiting = Waiting.objects.filter(lane__in=_lanes(lane, hold), hold=hold)
+    return (waiting.filter(mapping=mapping) if mapping else waiting).count()
 
 
 def _chunks(lane: int, mapping: int, hold: Held) -> Iterator[list[held.Row]]:
+    """What is set aside, some at a time, for as long as a person may be kept waiting."""
+    ends = time.monotonic() + PATIENCE
     for here in _lanes(lane, hold):
         after = -(2**63)
-        while rows := held.some(here, mapping, hold, after, CHUNK):
+        while time.monotonic() < ends and (rows := held.some(here, mapping, hold, after, CHUNK)):
             after = rows[-1].id
             yield rows
 
@@ -287,6 +302,13 @@ def _chunks(lane: int, mapping: int, hold: Held) -> Iterator[list[held.Row]]:
 def _matches(rules: RuleSet, mapping: Mapping, event: dict[str, Any]) -> bool:
     rule = next(rule for rule in rules.rules if rule.mapping == mapping.pk)
     return rules.source_on and routing.verdict_of(event, rule) is Verdict.MATCHED
+
+
+def _done(lane: int, hold: Held, total: int, applied: int, counts: dict[str, int] | None = None) -> Done:
+    """Of `total`, what the verb came to; what is in neither count it had no time for."""
+    counts = counts or {}
+    counts[NO_TIME] = total - applied - sum(counts.values())
+    return Done(applied, tuple((why, n) for why, n in counts.items() if n > 0) + _in_hand(lane, hold))
 
 
 def _in_hand(lane: int, hold: Held) -> Exceptions:

@@ -178,7 +178,6 @@ class DestinationAdmin(SegmentMappings):
             back=reverse("admin:integrations_destination_change", args=[destination.pk]),
         )
 
-    @transaction.atomic
     def _do(self, request: HttpRequest, destination: Destination, notice: Notice, verb: str) -> None:
         place, reason = (notice.lane, notice.mapping, notice.hold), ""
         if verb == "let_go":

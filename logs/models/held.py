@@ -113,16 +113,6 @@ def let_go(
         return int(cursor.rowcount)
 
 
-def discard(lane: int, mapping: int, hold: int, reason: str) -> int:
-    """End what is set aside, with the reason somebody gave; counted in the books and written into the log."""
-    total = 0
-    after = -(2**63)
-    while chosen := some(lane, mapping, hold, after, 1000):
-        total += end([row.id for row in chosen], Status.DISCARDED, reason)
-        after = chosen[-1].id
-    return total
-
-
 def end(rows: Sequence[int], status: Status, reason: str) -> int:
     """End these rows that are set aside without an attempt."""
     line = {Status.DISCARDED: Line.DISCARDED, Status.CANCELLED: Line.CANCELLED}[status]

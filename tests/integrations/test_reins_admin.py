@@ -62,10 +62,10 @@ def paused(brand, loyalty, checkout, send):
 
 @pytest.fixture
 def limited(monkeypatch):
-    """limited(300): Antavo would take no more than so many requests a minute."""
+    """limited(300): Antavo would take no more than so many requests a minute; limited() as many as one likes."""
 
-    def limit(per_minute: int) -> None:
-        limits = (Limit("requests", "API requests", per_minute),)
+    def limit(*per_minute: int) -> None:
+        limits = tuple(Limit("requests", "API requests", n) for n in per_minute)
         antavo = replace(registry.get_destination("antavo"), limits=limits)
         monkeypatch.setattr(registry, "destinations", lambda: {"antavo": antavo})
 
@@ -198,9 +198,7 @@ def test_an_administrator_stops_a_brand_and_starts_it_again(browser, brand, alic
         "alice",
     )
     assert said(stopped) == ["Everything of Acme is stopped: nothing more is sent within five seconds."]
-    assert told(stopped) == [
-        ("Nothing waits yet: everything of this brand is stopped, by alice. Wrong prices.", "", [])
-    ]
+    assert told(stopped) == [("Nothing waits: everything of this brand is stopped, by alice. Wrong prices.", "", [])]
 
     browser.post(url(brand, "start"))
     assert not Hold.objects.exists()
@@ -425,6 +423,17 @@ def test_what_a_worker_has_in_hand_is_left_to_it(browser, paused):
     assert Queue.objects.filter(token=1).count() == taken
 
 
+@pytest.mark.parametrize("verb", ["decide_again", "discard"])
+def test_what_there_was_no_time_for_waits_for_the_next_press(browser, brand, paused, monkeypatch, verb):
+    monkeypatch.setattr(holds, "PATIENCE", 0)
+
+    answer = browser.post(verb_url(paused, verb), {"reason": REASON}, follow=True)
+
+    assert said(answer)[0].endswith(": 0. Not 3: there are too many for one go; press again.")
+    assert told(answer)[0][0].startswith("3 wait for Loyalty")
+    assert BookHour.objects.balance(brand.pk).unaccounted == 0
+
+
 @pytest.mark.parametrize("person", ["bob", "mallory"])
 def test_nobody_else_uses_the_verbs(person, request, logged_in, paused):
     browser = logged_in(request.getfixturevalue(person))
@@ -480,6 +489,7 @@ def test_the_drain_is_estimated_by_what_the_lane_did_last(brand, loyalty, checko
 
 def test_the_drain_is_estimated_by_the_accounts_limit_or_unknown(brand, paused, limited):
     [notice] = holds.notices([brand.pk])
+    limited()
     unknown = holds.drain(notice)
     limited(300)
     usual = holds.drain(notice)
@@ -539,6 +549,7 @@ def test_a_mappings_terms_are_edited_and_refused_at_their_own_fields(browser, ch
 
 def test_limits_are_asked_where_the_vendor_has_such(browser, make_account, limited):
     account = make_account()
+    limited()
     assert 'name="limits"' not in text(browser.get(url(account)))
 
     limited(3000)
