@@ -210,17 +210,13 @@ def test_an_administrator_stops_a_brand_and_starts_it_again(browser, brand, alic
 
 @pytest.mark.parametrize("reason", ["", "   "])
 def test_without_a_reason_nothing_is_stopped_or_paused(browser, brand, loyalty, reason):
-    answers = [
-        browser.post(url(thing, verb), {"reason": reason}, follow=True) for thing, verb in _reasoned(brand, loyalty)
-    ]
+    presses = [url(brand, "stop"), url(loyalty, "pause")]
+
+    answers = [browser.post(press, {"reason": reason}, follow=True) for press in presses]
 
     assert [said(answer) for answer in answers] == [["Nothing was done: say why, so that the others understand."]] * 2
     assert not Hold.objects.exists()
     assert not AuditEntry.objects.exists()
-
-
-def _reasoned(brand, loyalty):
-    return ((brand, "stop"), (loyalty, "pause"))
 
 
 def test_a_destination_is_paused_with_a_reason_and_resumed(browser, brand, loyalty):
