@@ -473,7 +473,7 @@ def _send(hand: Hand, group: list[Ready], pace: lanes.Pace, versions: dict[int, 
     outcomes = []
     for part, (item, answer) in enumerate(zip(group, answers, strict=True)):
         outcome = _outcome(item.row, answer, exchanges, spent, hand.lane.schedule)
-        outcome.part = part if len(group) > 1 else None
+        outcome.part = part if action.batch else None
         outcome.memo = item.call.memo
         outcome.happened = item.happened
         held = isinstance(answer, Gone) or (isinstance(answer, CredentialsRefused) and good is False)

@@ -125,8 +125,10 @@ WORKER_THREADS = env.int("SWITCHYARD_WORKER_THREADS", default=16)  # deliveries 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_TZ = True
+FORMAT_MODULE_PATH = ["integrations.formats"]
 STATIC_URL = "static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=str(BASE_DIR / "build" / "static"))
+LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_URL = "/admin/login/"
 
 SEND_ROUTES = env.dict("SWITCHYARD_SEND_ROUTES", default={})  # operators: host pattern=origin to send to instead

@@ -421,12 +421,13 @@ def readable(body: bytes, clear: bool, path: str = "", part: int | None = None, 
     except (ValueError, RecursionError):
         return shown(body.decode("utf-8", "replace"), clear)
     if part is not None:
+        entries = value
         for name in filter(None, path.split(".")):
-            value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and part < len(value):
-            value = value[part]
+            entries = entries.get(name) if isinstance(entries, dict) else None
+        if isinstance(entries, dict) and key in entries:
+            value = entries[key]
+        elif isinstance(entries, list) and part < len(entries):
+            value = entries[part]
     return shown(value, clear)
 
 

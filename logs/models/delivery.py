@@ -76,6 +76,9 @@ class Delivery(models.Model):
 
     objects = DeliveryQuerySet.as_manager()
 
+    class Meta:
+        verbose_name_plural = "outbound log"
+
     def __str__(self) -> str:
         return f"Attempt {self.attempt} of event {self.event}"
 

@@ -26,6 +26,8 @@ class Inbound(models.Model):
 
     class Meta:
         managed = False
+        verbose_name = "inbound event"
+        verbose_name_plural = "inbound log"
 
     def __str__(self) -> str:
         return f"{self.type} {self.name}".strip()

@@ -146,6 +146,7 @@ def test_an_outbound_row_opens_to_attempt_request_and_answer(logged_in, alice, t
         (b'[{"n": 0}, {"n": 1}]', "", 1, {"n": 1}),
         (b'{"7-8": {"n": 7}, "9-8": {"n": 9}}', "", 1, {"n": 9}),
         (b'{"n": 1}', "", None, {"n": 1}),
+        (b'{"n": 1}', "batch", 0, {"n": 1}),
         (b"<html>", "batch", 0, "<html>"),
     ],
 )
