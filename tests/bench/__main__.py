@@ -7,12 +7,12 @@ import signal
 import sys
 
 from integrations import demo, embedded
-from tests.bench import engines
+from tests.bench import engines, peers
 from tests.bench.figures import FIGURES as OF_THE_WHOLE
 from tests.bench.figures import FULL, QUICK
 from tests.bench.results import line, merged
 
-FIGURES = OF_THE_WHOLE | engines.FIGURES
+FIGURES = OF_THE_WHOLE | engines.FIGURES | peers.FIGURES
 RESULTS = demo.BUILD / "bench.json"
 HISTORY = 0  # events in the database before a measurement begins
 

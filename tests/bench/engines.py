@@ -1,15 +1,11 @@
 """The engines beside Segment's published packages, at the same events, in one process each.
 
-Segment's run in Node as they are shipped: they parse every trigger and check every mapping again for every event. They
-are installed into the build folder by npm and never committed.
+Segment's run in Node as they are shipped: they parse every trigger and check every mapping again for every event.
 """
 
 import json
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +14,12 @@ from connectors import mapping, trigger
 from connectors.book import Rule, RuleSet
 from connectors.definitions import InputField
 from connectors.routing import decide
-from integrations import demo
 from logs.verdict import Verdict
 from tests.bench.figures import Found, Size, compared
+from tests.bench.node import Node, node
 from tests.bench.stage import Took
 
-HERE = Path(__file__).parent
-FOLDER = demo.BUILD / "bench-node"
-PACKAGES = {
-    "private": True,
-    "dependencies": {
-        "@segment/actions-core": "3.170.0",
-        "@segment/destination-subscriptions": "3.37.0",
-        "liquidjs": "10.27.2",
-    },
-    "overrides": {"fast-uri": "3.1.0", "ajv": "8.18.0", "cross-fetch": "3.1.4", "dayjs": "1.10.7"},
-}
-VECTORS = HERE.parent / "vectors"
+VECTORS = Path(__file__).parent.parent / "vectors"
 TRAITS = {
     **{"email": "ann@shop.test", "phone": "+3712345678", "firstName": "Ann", "lastName": "Lee", "language": "EN"},
     **{"qualtricsMailingListId": "CG_1", "plan": "gold", "age": 41, "vip": True, "city": "Riga"},
@@ -65,42 +50,6 @@ EVENTS = {"addContactToXmd": IDENTIFY, "upsertContactTransaction": TRACK}
 WARM = 3_000
 
 
-class Node:
-    """Segment's engines in a process of their own, asked for one round at a time."""
-
-    def __init__(self, work: dict[str, Any]) -> None:
-        command = ["node", str(HERE / "engines.js"), json.dumps(work)]
-        self.process = subprocess.Popen(
-            command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-
-    def take(self, work: str, count: int) -> tuple[Took, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"work": work, "count": count}) + "\n")
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError("Segment's engines ended before their answer; see what Node wrote above.")
-        took = json.loads(answer)
-        return Took(took["seconds"], took["cpu"]), took.get("last")
-
-
-@contextmanager
-def node(work: dict[str, Any]) -> Iterator[Node]:
-    if not (FOLDER / "node_modules").exists():
-        if shutil.which("npm") is None:
-            raise RuntimeError("The engines are measured beside Segment's, which need Node.js with npm; install it.")
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        (FOLDER / "package.json").write_text(json.dumps(PACKAGES))
-        subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=FOLDER, check=True)
-    peer = Node(work)
-    try:
-        yield peer
-    finally:
-        peer.process.kill()
-        peer.process.wait()
-
-
 def fifty_mappings_vs_node(size: Size) -> Found:
     """Events a second decided against fifty enabled mappings."""
     rules = RuleSet(
@@ -111,7 +60,7 @@ def fifty_mappings_vs_node(size: Size) -> Found:
     def ours(event: dict[str, Any]) -> list[bool]:
         return [verdict == Verdict.MATCHED for verdict in decide(event, rules).verdicts]
 
-    with node(work) as peer:
+    with node("engines.js", json.dumps(work)) as peer:
         return {"fifty_mappings_vs_node": _beside(peer, "fifty", ours, TRACK, size.rounds, size.requests)}
 
 
@@ -127,7 +76,7 @@ def mapping_fields_vs_node(size: Size) -> Found:
         work["mapping"][name] = {"mapping": fields, "fields": declared, "event": EVENTS[name]}
         ours[name] = _shaping(fields, declared)
     found = {}
-    with node(work) as peer:
+    with node("engines.js", json.dumps(work)) as peer:
         for kind in ("mapping", "mapping and fields"):
             for name, of_kind in ours.items():
                 run = of_kind[kind]
@@ -152,12 +101,12 @@ def _shaping(fields: dict[str, Any], declared: dict[str, Any]) -> dict[str, Call
 def _beside(
     peer: Node, work: str, run: Callable[[dict[str, Any]], Any], event: dict[str, Any], rounds: int, count: int
 ) -> dict[str, Any]:
-    peer.take(work, WARM)
+    peer.take(work=work, count=WARM)
     ours, theirs = [], []
     for _ in range(rounds):
         took, made = _take(run, event, count)
         ours.append(took)
-        took, expected = peer.take(work, count)
+        took, expected = peer.take(work=work, count=count)
         theirs.append(took)
         if made != expected:
             raise RuntimeError(f"{work}: ours gave {made}, Segment's {expected}")

@@ -41,9 +41,29 @@ def events(count: int, seed: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def bodies(count: int, batch: int, seed: str) -> Iterator[bytes]:
+def identities(count: int, seed: str) -> Iterator[dict[str, Any]]:
+    """As many people, none of whom another seed knows."""
+    for n, event in enumerate(events(count, seed)):
+        traits = {
+            **{"email": f"{seed}-{n}@shop.example.com", "firstName": "Ann", "lastName": f"Lee {n}", "language": "EN"},
+            **{"plan": "gold", "city": "Riga", "age": 20 + n % 60, "vip": n % 2 == 0},
+        }
+        told = {"type": "identify", "userId": f"{seed}-{n}", "traits": traits}
+        yield told | {name: event[name] for name in ("messageId", "anonymousId", "timestamp", "context")}
+
+
+def transactions(count: int, seed: str) -> Iterator[dict[str, Any]]:
+    """One of each of the people of that seed."""
+    for n, event in enumerate(events(count, seed)):
+        yield event | {"event": "Transaction Created", "userId": f"{seed}-{n}"}
+
+
+KINDS = {"product": events, "identify": identities, "transaction": transactions}
+
+
+def bodies(count: int, batch: int, seed: str, kind: str) -> Iterator[bytes]:
     """Bodies of requests: of one event each, or of `batch` events."""
-    made = events(count, seed)
+    made = KINDS[kind](count, seed)
     if batch == 1:
         yield from (json.dumps(event).encode() for event in made)
         return

@@ -15,7 +15,7 @@ import requests
 
 from tests.bench import cpu
 from tests.bench.events import events
-from tests.bench.stage import WORKERS, Took, stage
+from tests.bench.stage import WORKERS, Stage, Took, stage
 
 Found = dict[str, dict[str, Any]]
 
@@ -84,12 +84,7 @@ def one_by_one_vs_session_loop(size: Size) -> Found:
     with stage("sandbox", "workers", "web") as s:
         _deliver(s, "antavo", 200, "warm")
         for n in range(size.rounds):
-            s.signal(WORKERS, signal.SIGSTOP)
-            s.measure("send", s.door, s.keys["antavo"], size.requests, BATCH, SENDERS, f"antavo-{n}")
-            there, before, started = s.arrived("antavo"), s.used(WORKERS), time.perf_counter()
-            s.signal(WORKERS, signal.SIGCONT)
-            s.wait_for_deliveries("antavo", there + size.requests)
-            ours.append(Took(time.perf_counter() - started, cpu.spent(before, s.used(WORKERS))))
+            ours.append(drain(s, "antavo", "antavo", size.requests, f"antavo-{n}"))
             peer.append(s.measure("session_loop", s.vendors, size.requests, f"loop-{n}"))
     return {"one_by_one_vs_session_loop": compared(ours, peer, size.requests)}
 
@@ -127,11 +122,21 @@ def bytes_per_event(size: Size) -> Found:
         return {"bytes_per_event": {"ours": round((s.ask(_LOGGED) - before) / size.events)}}
 
 
-def _deliver(s: Any, vendor: str, count: int, seed: str) -> Took:
+def _deliver(s: Stage, vendor: str, count: int, seed: str) -> Took:
     """Send events in and wait until the vendor has them and all is recorded."""
     there = s.arrived(vendor)
     to_door = (s.door, s.keys[vendor], count, BATCH, SENDERS, seed)
     return s.measure("send", *to_door, of=["web", *WORKERS], until=lambda: s.wait_for_deliveries(vendor, there + count))
+
+
+def drain(s: Stage, vendor: str, source: str, count: int, seed: str, kind: str = "product") -> Took:
+    """Take events in while the workers stand still, then let them go until the vendor has them and all is recorded."""
+    s.signal(WORKERS, signal.SIGSTOP)
+    s.measure("send", s.door, s.keys[source], count, BATCH, SENDERS, seed, kind)
+    there, before, started = s.arrived(vendor), s.used(WORKERS), time.perf_counter()
+    s.signal(WORKERS, signal.SIGCONT)
+    s.wait_for_deliveries(vendor, there + count)
+    return Took(time.perf_counter() - started, cpu.spent(before, s.used(WORKERS)))
 
 
 def compared(ours: Sequence[Took], peer: Sequence[Took], count: int) -> dict[str, Any]:

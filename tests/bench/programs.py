@@ -25,7 +25,7 @@ Work = Callable[[], object]
 Prepared = tuple[Work, list[int]]  # and whose processor time counts beside this process's
 
 
-def send(origin: str, key: str, count: str, batch: str, threads: str, seed: str) -> Prepared:
+def send(origin: str, key: str, count: str, batch: str, threads: str, seed: str, kind: str = "product") -> Prepared:
     """Post events from many threads, each with a connection of its own, until every one is acknowledged."""
     url = urlsplit(origin)
     authorization = base64.b64encode(f"{key}:".encode()).decode()
@@ -33,7 +33,7 @@ def send(origin: str, key: str, count: str, batch: str, threads: str, seed: str)
         f"POST /v1/{'track' if batch == '1' else 'batch'} HTTP/1.1\r\nHost: {url.netloc}\r\n"
         f"Authorization: Basic {authorization}\r\nContent-Type: application/json\r\nContent-Length: "
     ).encode()
-    made = [head + b"%d\r\n\r\n" % len(body) + body for body in bodies(int(count), int(batch), seed)]
+    made = [head + b"%d\r\n\r\n" % len(body) + body for body in bodies(int(count), int(batch), seed, kind)]
 
     def post(share: Sequence[bytes]) -> None:
         with socket.create_connection((url.hostname, url.port), timeout=60) as line:
