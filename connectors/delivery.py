@@ -62,6 +62,9 @@ KEPT_REQUEST = 512 * 1024
 RECORD_TRIES = 20
 """Times an outcome is offered to a database that is away, half a second apart: within the lease."""
 
+UNCERTAIN = 15.0
+"""Seconds until an update looks again whether a newer one of its customer, of unknown outcome, was delivered."""
+
 BUSY_CUSTOMER = 1.0
 """Seconds until a row looks again whether the customer's other delivery is finished."""
 
@@ -262,6 +265,9 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
     versions = book.versions({row.version for row in rows})
     admitted, aside, ended = _admit(rows, versions, hand.token)
     ready, failed = _resolve(admitted, versions, hand.lane.settings)
+    ready, behind, superseded = _latest_only(ready, hand.token)
+    aside += behind
+    failed += superseded
     if ended or failed:
         _record(hand, [*ended, *failed], (), versions)
     groups = deque(_groups(ready, hand.lane.settings))
@@ -283,11 +289,9 @@ def _deliver(hand: Hand, rows: Sequence[Claimed], book: Book, pace: lanes.Pace, 
         logs.Queue.objects.put_off(hand.lane_id, aside, hand.token)
     if left:
         logs.Queue.objects.give_back(hand.lane_id, left, hand.token)
-    unsent = [
-        row for row in (*left, *(a.row for a in aside), *(o.row for o in failed)) if _remembers(versions[row.version])
-    ]
-    if unsent:
-        logs.CustomerState.objects.leave(hand.token, [(row.mapping, row.customer) for row in unsent])
+    remembered = [row for row in admitted if _remembers(versions[row.version])]
+    if remembered:
+        logs.CustomerState.objects.leave(hand.token, [(row.mapping, row.customer) for row in remembered])
 
 
 def _renewed(hand: Hand, groups: deque[list[Ready]]) -> deque[list[Ready]]:
@@ -414,29 +418,29 @@ def _resolve(
         else:
             happened = happened_at(event, row.event) if _remembers(version) else None
             ready.append(Ready(row, version, payload, call_for(row, event), happened))
-    return _latest_only(ready, ended)
+    return ready, ended
 
 
-def _latest_only(ready: list[Ready], ended: list[Outcome]) -> tuple[list[Ready], list[Outcome]]:
-    """Without the updates that are older than one already delivered for the same customer; the rest in their order."""
-    updates = [item for item in ready if item.version.action.update]
-    if not updates:
-        return ready, ended
-    newest = logs.CustomerState.objects.newest([item.customer for item in updates])
-    late = {
-        item.row.id
-        for item in updates
-        if item.happened and (known := newest.get(item.customer)) and item.happened < known
-    }
-    why = "A newer update of this customer was delivered by the same mapping already."
-    ended += [
-        Outcome(item.row, Status.SUPERSEDED, sent=False, happened=item.happened, error=why)
-        for item in updates
-        if item.row.id in late
-    ]
-    return sorted(
-        (item for item in ready if item.row.id not in late), key=lambda item: (item.happened or EVER, item.row.event)
-    ), ended
+def _latest_only(ready: list[Ready], token: int) -> tuple[list[Ready], list[Aside], list[Outcome]]:
+    """Which updates may go, the oldest first: not those older than one already delivered for the same customer, and
+    not yet those older than one that may have been, by a worker that died or an answer that never came."""
+    asked = [(*item.customer, item.happened) for item in ready if item.version.action.update and item.happened]
+    if not asked:
+        return ready, [], []
+    known = logs.CustomerState.objects.attempt(asked, token)
+    go: list[Ready] = []
+    aside: list[Aside] = []
+    ended: list[Outcome] = []
+    for item in sorted(ready, key=lambda item: (item.happened or EVER, item.row.event)):
+        delivered, attempted = known.get(item.customer, (None, None)) if item.happened else (None, None)
+        if item.happened and delivered and item.happened < delivered:
+            why = "A newer update of this customer was delivered by the same mapping already."
+            ended.append(Outcome(item.row, Status.SUPERSEDED, sent=False, happened=item.happened, error=why))
+        elif item.happened and attempted and item.happened < attempted:
+            aside.append(Aside(item.row, UNCERTAIN))
+        else:
+            go.append(item)
+    return go, aside, ended
 
 
 def happened_at(event: dict[str, Any], id: int) -> datetime:

@@ -128,6 +128,9 @@ def end(rows: Sequence[int], status: Status, reason: str) -> int:
                                               cause, status, exchanges, fault, error)
                    SELECT delivery, event, mapping, version, abs(lane), brand, replay, run, step, attempts, cause,
                           %s, 0, '', %s FROM gone
+               ), stated AS (
+                   UPDATE logs_customerstate s SET attempted = NULL FROM gone
+                   WHERE s.mapping = gone.mapping AND s.customer = gone.customer
                ), turned AS (
                    DELETE FROM logs_turn t USING gone
                    WHERE t.mapping = gone.mapping AND t.customer = gone.customer AND t.event = gone.event

@@ -92,21 +92,35 @@ class CustomerStateQuerySet(models.QuerySet["CustomerState"]):
             )
             return {(mapping, customer): (newest, sent) for mapping, customer, newest, sent in cursor.fetchall()}
 
-    def newest(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], datetime]:
-        """When the newest delivered update of each happened; absent if none was delivered."""
-        unique = sorted(set(pairs))
+    def attempt(
+        self, updates: Iterable[tuple[int, int, datetime]], token: int
+    ) -> dict[tuple[int, int], tuple[datetime | None, datetime | None]]:
+        """Write down, before they leave, that these updates (mapping, customer, when it happened) are attempted.
+
+        Returns for each (mapping, customer) when the newest delivered update happened, and the newest that was
+        attempted before now: with no outcome recorded since, the vendor may have it or not.
+        """
+        latest: dict[tuple[int, int], datetime] = {}
+        for mapping, customer, happened in updates:
+            latest[mapping, customer] = max(happened, latest.get((mapping, customer), happened))
         with connection.cursor() as cursor:
             cursor.execute(
-                """SELECT s.mapping, s.customer, s.newest FROM logs_customerstate s
-                   JOIN unnest(%s::bigint[], %s::bigint[]) AS asked(mapping, customer)
-                     ON s.mapping = asked.mapping AND s.customer = asked.customer
-                   WHERE s.newest IS NOT NULL""",
-                [[m for m, _ in unique], [c for _, c in unique]],
+                """WITH asked AS (
+                       SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[])
+                           AS a(mapping, customer, happened)
+                   ), before AS (
+                       SELECT s.mapping, s.customer, s.newest, s.attempted, asked.happened
+                       FROM logs_customerstate s JOIN asked USING (mapping, customer) WHERE s.token = %s FOR UPDATE OF s
+                   )
+                   UPDATE logs_customerstate s SET attempted = greatest(before.attempted, before.happened)
+                   FROM before WHERE s.mapping = before.mapping AND s.customer = before.customer
+                   RETURNING s.mapping, s.customer, before.newest, before.attempted""",
+                [[m for m, _ in latest], [c for _, c in latest], list(latest.values()), token],
             )
-            return {(mapping, customer): newest for mapping, customer, newest in cursor.fetchall()}
+            return {(mapping, customer): (newest, tried) for mapping, customer, newest, tried in cursor.fetchall()}
 
     def leave(self, token: int, pairs: Iterable[tuple[int, int]]) -> None:
-        """Give back what was not sent."""
+        """Let others have these again."""
         pairs = list(pairs)
         with connection.cursor() as cursor:
             cursor.execute(
@@ -120,6 +134,8 @@ class CustomerStateQuerySet(models.QuerySet["CustomerState"]):
 class CustomerState(models.Model):
     """The newest delivered update of a customer and when the last one was sent, for mappings that ask.
 
+    `attempted` is the newest that may have been delivered: nothing older is sent until its outcome is known.
+
     `busy` until then, under `token`: one delivery of a customer's updates is under way at a time.
     """
 
@@ -131,6 +147,7 @@ class CustomerState(models.Model):
     hashes = models.JSONField(null=True)
     busy = models.DateTimeField(null=True)
     token = models.BigIntegerField(null=True)
+    attempted = models.DateTimeField(null=True)
 
     objects = CustomerStateQuerySet.as_manager()
 

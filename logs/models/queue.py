@@ -379,13 +379,14 @@ booked AS (
 ),
 stated AS (
     UPDATE logs_customerstate s
-    SET newest = greatest(s.newest, done.newest), sent = coalesce(done.sent, s.sent), busy = NULL, token = NULL
+    SET newest = greatest(s.newest, done.newest), sent = CASE WHEN done.delivered THEN now() ELSE s.sent END,
+        attempted = CASE WHEN done.given_up THEN NULL ELSE s.attempted END
     FROM (
-        SELECT mapping, customer, max(happened) FILTER (WHERE status = 1) AS newest,
-               max(now()) FILTER (WHERE status = 1) AS sent
-        FROM done WHERE happened IS NOT NULL GROUP BY mapping, customer
+        SELECT mapping, customer, max(happened) FILTER (WHERE status = 1) AS newest, bool_or(status = 1) AS delivered,
+               bool_or(wait IS NULL AND status NOT IN (1, 7)) AS given_up
+        FROM done WHERE happened IS NOT NULL OR (wait IS NULL AND status NOT IN (1, 7)) GROUP BY mapping, customer
     ) AS done
-    WHERE s.mapping = done.mapping AND s.customer = done.customer AND s.token = %(token)s
+    WHERE s.mapping = done.mapping AND s.customer = done.customer
 ),
 turned AS (
     DELETE FROM logs_turn t USING done

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 import responses
+from requests.exceptions import ConnectionError
 
 from connectors import delivery, lanes
 from connectors.definitions import Limit
@@ -311,6 +312,49 @@ def test_an_older_update_never_overwrites_a_newer_one(brand, profile, send, deli
     assert [event["traits"]["plan"] for batch in sent for event in batch] == ["old", "new"]
     last = Delivery.objects.order_by("id").last()
     assert (last.status, last.attempt) == (Status.SUPERSEDED, 1)
+    assert books_close(brand)
+
+
+@responses.activate
+def test_an_older_update_waits_until_the_fate_of_a_newer_one_is_known(brand, profile, send, deliver, pass_time):
+    """A worker may die between the vendor's 200 and our record of it; the vendor then drops the repetition."""
+    responses.post(SEGMENT, body=ConnectionError("reset after it was taken in"))
+    identify(send, "2026-01-02T00:00:00Z", "new")
+    deliver()
+    responses.replace(responses.POST, SEGMENT, json={"success": True})
+    identify(send, "2026-01-01T00:00:00Z", "old")
+
+    deliver()
+    assert delivered() == 0
+    pass_time(seconds=7)
+    deliver()
+    pass_time(seconds=20)
+    deliver()
+
+    assert delivered() == 1
+    assert Delivery.objects.filter(status=Status.SUPERSEDED).count() == 1
+    assert books_close(brand)
+
+
+@responses.activate
+def test_an_older_update_goes_when_the_newer_one_failed_for_good(brand, profile, send, deliver, pass_time):
+    responses.post(SEGMENT, body=ConnectionError("reset"))
+    identify(send, "2026-01-02T00:00:00Z", "new")
+    deliver()
+    identify(send, "2026-01-01T00:00:00Z", "old")
+    deliver()
+    responses.replace(responses.POST, SEGMENT, status=400)
+    pass_time(seconds=7)
+    deliver()
+    responses.replace(responses.POST, SEGMENT, json={"success": True})
+    pass_time(seconds=20)
+    deliver()
+
+    assert list(Delivery.objects.order_by("id").values_list("status", flat=True)) == [
+        Status.AGAIN,
+        Status.FAILED,
+        Status.DELIVERED,
+    ]
     assert books_close(brand)
 
 
