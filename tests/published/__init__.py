@@ -13,7 +13,7 @@ from integrations import demo
 HERE = Path(__file__).parent
 FOLDER = demo.BUILD / "published"
 DEFINITIONS = HERE.parent / "vectors" / "definitions.json"
-DESTINATIONS = "@segment/action-destinations@3.497.0"
+DESTINATIONS, VERSION = "@segment/action-destinations", "3.497.0"
 
 
 def installed() -> Path:
@@ -27,15 +27,15 @@ def installed() -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / ".lock").open("w") as alone:
         fcntl.flock(alone, fcntl.LOCK_EX)
-        place = FOLDER / "node_modules" / DESTINATIONS.rpartition("@")[0]
-        lock = HERE / "package-lock.json"
-        if not place.exists() or (FOLDER / lock.name).read_bytes() != lock.read_bytes():
-            for name in ("package.json", lock.name):
-                shutil.copy(HERE / name, FOLDER)
+        lock, place = HERE / "package-lock.json", FOLDER / "node_modules" / DESTINATIONS
+        packed = FOLDER / f"segment-action-destinations-{VERSION}.tgz"
+        if not (packed.exists() and place.exists() and (FOLDER / lock.name).read_bytes() == lock.read_bytes()):
+            for file in (lock.with_name("package.json"), lock):
+                shutil.copy(file, FOLDER)
             _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund")
-            _npm("pack", DESTINATIONS)
-            with tarfile.open(next(FOLDER.glob("*.tgz"))) as packed:
-                packed.extractall(FOLDER, filter="data")
+            _npm("pack", f"{DESTINATIONS}@{VERSION}")
+            with tarfile.open(packed) as archive:
+                archive.extractall(FOLDER, filter="data")
             (FOLDER / "package").rename(place)
     return FOLDER
 
