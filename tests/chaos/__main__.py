@@ -40,6 +40,8 @@ def main() -> int:
     options = parser.parse_args()
     wanted = [names[name] for name in options.scenario or names]
     if options.external:
+        if not {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
+            parser.error("--external needs DATABASE_URL and REDIS_URL, the servers to run on")
         wanted = [scenario for scenario in wanted if scenario not in SERVERS_OF_OUR_OWN]
     for ending in ENDINGS:
         signal.signal(ending, _end)

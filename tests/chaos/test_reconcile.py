@@ -103,6 +103,18 @@ def test_more_than_one_send_a_lost_claim_is_too_much(facts):
     assert report.broken == ["2 sent without a log, and the claims lost by workers account for 1 at most"]
 
 
+@pytest.mark.parametrize(("losses", "broken"), [(3, []), (2, ["1 ended otherwise than delivered"])])
+def test_a_delivery_is_set_aside_only_after_three_lost_claims(facts, losses, broken):
+    facts.attempts[2] = (2, 7, Status.QUARANTINED, False)
+    facts.freed = [(token, 2, 7) for token in range(losses)]
+    facts.books["delivery"] |= {"delivered": 2, "quarantined": 1}
+
+    report = reconcile(facts)
+
+    assert report.lost == 0
+    assert report.broken == broken
+
+
 def test_a_repetition_without_a_lost_claim_is_a_fault(facts):
     facts.freed = [(99, 1, 7)]
     facts.arrivals.append(("1-8", "a", ""))
