@@ -78,7 +78,7 @@ def gather(yard: Yard, ledger: Ledger) -> Facts:
 
 def _arrivals(yard: Yard) -> Iterator[tuple[str, str, str]]:
     for item in yard.received():
-        about = item["body"].get("properties") or item["body"].get("body") or {}
+        about = item["body"].get("properties") or item["body"].get("body") or item["body"].get("traits") or {}
         reason = "" if item["reason"] == "duplicate" else item["reason"]
         yield item["key"], about.get("tag", ""), reason
 
@@ -126,7 +126,11 @@ def reconcile(facts: Facts) -> Report:
         "arrived with another event's content": len(mixed_up),
         "dropped by the vendor": sum(bool(dropped) for *_, dropped in facts.arrivals),
         "still pending": states["pending"],
-        "ended otherwise than delivered": sum(states.values()) - states["delivered"] - states["pending"] - len(poison),
+        "ended otherwise than delivered": sum(states.values())
+        - states["delivered"]
+        - states["superseded"]
+        - states["pending"]
+        - len(poison),
         "in no line of the books, or in two": facts.books.get("unaccounted", 0),
     }
     return Report(

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from tests.chaos import reins
 from tests.chaos.run import KILLED, Run
 from tests.chaos.yard import WORKERS
 
@@ -206,6 +207,10 @@ SCENARIOS = (
     vendor_429,
     vendor_reset,
     everything,
+    reins.stop_brand,
+    reins.noisy_brand,
+    reins.week_away,
+    reins.latest_wins,
 )
 SERVERS_OF_OUR_OWN = {broker_stop_60s, broker_freeze_60s, postgres_kill, everything}
 """They kill or freeze servers, and are left out on those of others."""
