@@ -15,7 +15,7 @@ from responses import matchers
 from connectors import delivery, lanes
 from integrations import book as books
 from integrations import tasks
-from integrations.models import Mapping
+from integrations.models import Account, Destination, Mapping, Source
 from logs.models import BookHour, Decision, Delivery, Event, Exchange, Hold, Queue, Waiting
 from logs.models.event import verdicts_of
 from logs.verdict import Cause, Held, Status, Verdict
@@ -131,6 +131,39 @@ def test_events_of_a_segment_destination_travel_in_one_request(shop, make_segmen
     attempts = list(Delivery.objects.order_by("event"))
     assert [attempt.part for attempt in attempts] == list(range(30))
     assert {attempt.exchange for attempt in attempts} == {Exchange.objects.get().pk}
+
+
+@responses.activate
+def test_one_brand_has_any_number_of_accounts_of_one_vendor(brand, shop, make_mapping, send, deliver):
+    """Two Segment workspaces in different regions and two Antavo stacks, each with its own key."""
+    dublin = "https://events.eu1.segmentapis.com/v1/batch"
+    hosts = {"oregon": SEGMENT, "dublin": dublin}
+    for region in hosts:
+        account = Account.objects.create_account(brand, "segment", region, {"region": region})
+        source = Source.objects.create_segment(account, region, f"key-{region}")
+        make_mapping("track", destination=Destination.objects.create_destination(account, region, source=source))
+    for stack in ("st1", "st2"):
+        account = Account.objects.create_account(brand, "antavo", stack, {"stack": stack, "api_key": f"key-{stack}"})
+        destination = Destination.objects.create_destination(account, stack)
+        make_mapping("event", destination=destination, trigger='type = "track"', fields=CHECKOUT)
+    for url in hosts.values():
+        responses.post(url, json={"success": True})
+    for stack in ("st1", "st2"):
+        responses.post(f"https://api.{stack}.antavo.com/v1/webhook/segment", status=202, json={})
+
+    send(ORDER)
+    deliver()
+
+    keys = {
+        call.request.url: call.request.headers.get("Authorization") or json.loads(call.request.body)["api_key"]
+        for call in responses.calls
+    }
+    assert keys == {
+        SEGMENT: "Basic " + base64.b64encode(b"key-oregon:").decode(),
+        dublin: "Basic " + base64.b64encode(b"key-dublin:").decode(),
+        "https://api.st1.antavo.com/v1/webhook/segment": "key-st1",
+        "https://api.st2.antavo.com/v1/webhook/segment": "key-st2",
+    }
 
 
 @responses.activate
