@@ -153,26 +153,32 @@ def drain(lane_id: int, book: Book, pace: lanes.Pace, stopping: Callable[[], boo
         with pace.room(lane_id, lane.brand) as room, lanes.slot(lane_id, places if room else 0) as got:
             if not got:
                 return False
-            _drain(lane_id, lane, client, book, pace, Watch(lane_id, lane, stopping), ramp)
+            if not _drain(lane_id, lane, client, book, pace, Watch(lane_id, lane, stopping), ramp):
+                return False
     # A row that came between the last claim and giving the place back found every place taken: look again.
     return lane_id in logs.Queue.objects.lanes()
 
 
 def _drain(
     lane_id: int, lane: Lane, client: Client, book: Book, pace: lanes.Pace, stopping: Watch, ramp: int | None
-) -> None:
+) -> bool:
+    """Claim and deliver until the time is up; False when the account's limits are used up, which only time mends."""
     begun = time.monotonic()
     while not stopping() and time.monotonic() - begun < (SHORT_SLICE if pace.full else SLICE):
         allowance = Allowance(lane, book, CLAIM)
+        if not allowance.sends:
+            allowance.settle(Counter(), Counter())
+            return False
         n = min(CLAIM, allowance.sends * _rows_a_send(lane), ramp or CLAIM)
         until = time.monotonic() + LEASE
         hand = Hand(lane_id, lane, client, secrets.randbits(62), until, ramp is not None, allowance.sends)
-        rows = logs.Queue.objects.claim(lane_id, n, hand.token, LEASE) if n else []
+        rows = logs.Queue.objects.claim(lane_id, n, hand.token, LEASE)
         if rows:
             _deliver(hand, rows, book, pace, stopping)
         allowance.settle(hand.made, hand.requests)
         if not rows or ramp is not None:
-            return
+            break
+    return True
 
 
 def _closed(hold: logs.Hold, lane_id: int) -> bool:

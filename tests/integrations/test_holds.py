@@ -439,17 +439,18 @@ def test_strict_order_holds_between_workers(brand, checkout, loyalty, send, deli
 
 
 @responses.activate
-def test_the_accounts_limits_are_kept_and_nothing_is_claimed_beyond(loyalty, checkout, send, deliver, monkeypatch):
+def test_the_accounts_limits_are_kept_and_nothing_is_claimed_beyond(loyalty, checkout, send, pace, monkeypatch):
     vendor = responses.post(ANTAVO, status=202, json={})
     whole = books.book.lane
     limit = Limit("requests", "Requests", per_minute=30)
     monkeypatch.setattr(books.book, "lane", lambda id: replace(whole(id), limits=(limit,)), raising=False)
 
     send(20)
-    deliver()
+    more = delivery.drain(loyalty.pk, books.book, pace, lambda: False)
 
     assert vendor.call_count == 3
     assert Queue.objects.filter(claims=0).count() == 17
+    assert not more, "it would be rung for at once, though only time gives it more tokens"
 
 
 @pytest.fixture
