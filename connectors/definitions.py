@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from connectors.client import AddressPolicy, Client, Exchange
 
 JSON = dict[str, Any]
+T = TypeVar("T")
 
 NO_SETTINGS: JSON = {}
 
@@ -52,11 +53,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One thing to choose; `note` is a sentence on what it means to choose it."""
+    """One thing to choose; `note` is a sentence on what it means to choose it, a warning where `warns`."""
 
     value: str
     label: str
     note: str = ""
+    warns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class ActionDefinition:
     `shape(fields, settings, event)` returns the resolved fields as the settings want them, before they are cleaned: for
     what the account, and not the mapping, decides. `check(payload)` raises PayloadError for what the vendor would
     swallow without a word; it runs before anything is sent or put into a batch. `warn(payload)` tells, for previews,
-    what will be sent but hardly does what is wanted.
+    what will be sent but hardly does what is wanted; the payload may be part of one, such as what a mapping fixes.
     `context_traits`: what `context.traits` of a track, page or screen event holds counts as traits of its own.
     """
 
@@ -210,6 +212,18 @@ class Result:
     exchanges: tuple[Exchange, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What a person may make at the vendor in order to choose it: `noun` names it.
+
+    `within` is the field that says where it is made; `perform(client, where, name)` returns the value to choose.
+    """
+
+    noun: str
+    within: str
+    perform: Callable[[Any, str, str], str]
+
+
 @dataclass(frozen=True)
 class DestinationDefinition:
     """A vendor that can receive.
@@ -217,8 +231,8 @@ class DestinationDefinition:
     `account` are the settings asked once per account, `settings` the destination's own; the client gets both, merged.
     `sends_to_source` marks the connector whose destinations send to a configured Source, whose write key and region
     are merged into the settings as `source_write_key` and `region`. `test` is a method of the client that returns a
-    sentence telling what was found, or raises a DeliveryError; `choices` maps a dynamic field to a client method
-    returning Choices.
+    sentence telling what was found, or raises a DeliveryError; `dynamic_choices` maps a dynamic field to a client
+    method returning Choices, `creations` one to what can be made for it.
     """
 
     slug: str
@@ -233,6 +247,7 @@ class DestinationDefinition:
     limits: tuple[Limit, ...] = ()
     test_connection: Callable[[Any], str] | None = None
     dynamic_choices: Mapping[str, Callable[[Any], Sequence[Choice]]] = field(default_factory=dict)
+    creations: Mapping[str, Creation] = field(default_factory=dict)
 
     def action(self, slug: str) -> ActionDefinition:
         """The action of that slug; KeyError if there is none."""
@@ -254,12 +269,21 @@ class DestinationDefinition:
             return self.test_connection(client)
 
     def choices(self, name: str, settings: JSON, *, policy: AddressPolicy | None = None) -> Sequence[Choice]:
-        """What a dynamic field offers, asked from the vendor; empty for a field that is not dynamic."""
+        """What a dynamic field offers, asked from the vendor; empty for a field that is not dynamic.
+
+        Where it depends on other fields, their values stand among the settings. Raises a DeliveryError.
+        """
         ask = self.dynamic_choices.get(name)
         if ask is None:
             return ()
         with self.client(settings, policy=policy) as client:
-            return ask(client)
+            return _contained(f"Listing what {name} offers", lambda: ask(client))
+
+    def create(self, name: str, settings: JSON, where: str, called: str, *, policy: AddressPolicy | None = None) -> str:
+        """Make at the vendor what this field can name, and return its value. Raises a DeliveryError."""
+        creation = self.creations[name]
+        with self.client(settings, policy=policy) as client:
+            return _contained(f"Creating a {creation.noun}", lambda: creation.perform(client, where, called))
 
     def execute(
         self, action: str, settings: JSON, mapping: JSON, event: JSON, *, policy: AddressPolicy | None = None
@@ -297,6 +321,16 @@ class DestinationDefinition:
                 for (i, payload, _), outcome in zip(members, outcomes, strict=True):
                     results[i] = _result(outcome, payload, client.take_exchanges())
         return results
+
+
+def _contained(doing: str, ask: Callable[[], T]) -> T:
+    """What was asked; a connector's own exception becomes Broken, which is told like any other error."""
+    try:
+        return ask()
+    except SwitchyardError:
+        raise
+    except Exception as error:
+        raise Broken(f"{doing} raised {type(error).__name__}: {error}") from error
 
 
 def idempotency_key(event: Any, index: int) -> str:

@@ -29,7 +29,16 @@ import msgspec
 
 from connectors import jsdate
 from connectors.client import Answer, Client
-from connectors.definitions import ActionDefinition, Batch, Call, Choice, DestinationDefinition, InputField, Limit
+from connectors.definitions import (
+    ActionDefinition,
+    Batch,
+    Call,
+    Choice,
+    Creation,
+    DestinationDefinition,
+    InputField,
+    Limit,
+)
 from connectors.errors import Busy, CredentialsRefused, DeliveryError, Fault, NoAnswer, PayloadError, Rejected
 from connectors.jstext import to_json, to_number, to_text
 
@@ -39,6 +48,7 @@ API = "/API/v3"
 VENDOR = ".qualtrics.com"
 PAGES = 100  # of a list, at most: one that leads in a circle must end
 SHOWN = 5  # contacts in an error
+LATER = "Try again in a while."
 TOGETHER = 10  # transactions in one request: their contacts have to be looked up within the same deadline
 
 # The order in which Segment's destination writes them.
@@ -154,7 +164,7 @@ class QualtricsClient(Client):
     def create_mailing_list(self, directory: str, name: str) -> str:
         """The ID of the new list."""
         check = "Check the Directory ID, and whether the name has 100 characters at most."
-        with _step("Creating the mailing list", check):
+        with _step("Creating the mailing list", check, f"It may be there already: look before you repeat it. {LATER}"):
             return _id_in(self.post(f"{_directory(directory)}/mailinglists", json={"name": name}))
 
     def create_contact(self, directory: str, payload: JSON) -> Answer:
@@ -176,12 +186,16 @@ class QualtricsClient(Client):
     # What the forms ask
 
     def directory_choices(self) -> list[Choice]:
-        with _step("Listing the directories", "Check the account."):
-            return [Choice(d["directoryId"], d["name"], deduplication(d)) for d in self.list_directories()]
+        with self._one_deadline(), _step("Listing the directories", "Check the account.", LATER):
+            return [
+                Choice(d["directoryId"], d["name"], deduplication(d), warns=not _matched_by(d))
+                for d in self.list_directories()
+            ]
 
     def mailing_list_choices(self) -> list[Choice]:
         """The lists of the directory that `directoryId` in the settings names, else those of all directories."""
-        with _step("Listing the mailing lists", "Check the account and the Directory ID."):
+        check = "Check the account and the Directory ID."
+        with self._one_deadline(), _step("Listing the mailing lists", check, LATER):
             chosen = self.settings.get("directoryId")
             if chosen:
                 return [Choice(m["mailingListId"], m["name"]) for m in self.list_mailing_lists(chosen)]
@@ -344,7 +358,7 @@ def _step(doing: str, check: str, again: str = "It is tried again.") -> Iterator
     except DeliveryError as error:
         if isinstance(error, CredentialsRefused):
             advice = "Check the account's API token, and what its user may do in Qualtrics."
-        elif error.status == 429:
+        elif error.status == 429 and LATER not in again:
             advice = "That was too much at once; it is tried again."
         elif error.again:
             advice = again
@@ -385,11 +399,15 @@ def _several(payload: JSON, names: Sequence[str], found: Sequence[JSON]) -> Reje
 
 def deduplication(directory: JSON) -> str:
     """What a directory's `deduplicationCriteria` say, in words."""
-    criteria = _members(directory, "deduplicationCriteria")
-    used = [LABELS[name].lower() for name in CRITERIA if criteria.get(CRITERIA[name])]
+    used = _matched_by(directory)
     if not used:
         return "This directory has no deduplication rule: every delivery makes a new contact, instead of updating one."
     return f"Contacts are matched by: {', '.join(used)}. One that matches is updated, any other one made."
+
+
+def _matched_by(directory: JSON) -> list[str]:
+    criteria = _members(directory, "deduplicationCriteria")
+    return [LABELS[name].lower() for name in CRITERIA if criteria.get(CRITERIA[name])]
 
 
 def test_connection(client: QualtricsClient) -> str:
@@ -554,8 +572,8 @@ def _embedded_faults(name: str, value: Any) -> Iterator[str]:
 
 def _warn_of_workflow(payload: JSON) -> list[Fault]:
     faults = []
-    host = urlsplit(payload["workflowUrl"]).hostname or ""
-    if not host.endswith(VENDOR):
+    host = urlsplit(payload.get("workflowUrl") or "").hostname or ""
+    if host and not host.endswith(VENDOR):
         faults.append(Fault("/workflowUrl", f"{host} is not Qualtrics: the request goes there without the API token."))
     if len(to_json(payload.get("eventPayload"))) > WORKFLOW_BYTES:
         faults.append(Fault("/eventPayload", "Qualtrics takes event payloads of up to 100 KB; this one is larger."))
@@ -679,6 +697,7 @@ destination = DestinationDefinition(
         "directoryId": QualtricsClient.directory_choices,
         "mailingListId": QualtricsClient.mailing_list_choices,
     },
+    creations={"mailingListId": Creation("mailing list", "directoryId", QualtricsClient.create_mailing_list)},
     actions=(
         ActionDefinition(
             "addContactToXmd",

@@ -389,3 +389,10 @@ def test_a_payload_that_is_no_json_travels_alone() -> None:
     payloads = [{"a": 1}, {"a": "\ud800"}, {"a": 2}]
 
     assert together(action_with(Batch(items=10, bytes=1000)), payloads) == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize(("destination", "action"), ACTIONS)
+def test_a_payload_with_nothing_in_it_is_warned_of_nothing(
+    destination: DestinationDefinition, action: ActionDefinition
+) -> None:
+    assert not (action.warn and list(action.warn({})))

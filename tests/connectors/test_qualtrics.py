@@ -751,6 +751,7 @@ def test_directories_are_offered_from_every_page_with_their_rule() -> None:
             "POOL_2",
             "Second",
             "This directory has no deduplication rule: every delivery makes a new contact, instead of updating one.",
+            warns=True,
         ),
     ]
     assert [call.request.headers["X-API-TOKEN"] for call in responses.calls] == ["tok-1", "tok-1"]
