@@ -17,7 +17,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from integrations import scoping
 from integrations.admin import home
-from integrations.admin.site import BrandScopedAdmin, Choice, ScopedFilter, site
+from integrations.admin.choices import VendorChoices
+from integrations.admin.site import Choice, ScopedFilter, site
 from integrations.forms import ConfigurationForm, configuration_form
 from integrations.holds import Notice
 from integrations.models import Destination, Mapping
@@ -31,10 +32,10 @@ class Indented(json.JSONEncoder):
 
 
 @admin.register(Mapping, site=site)
-class MappingAdmin(BrandScopedAdmin):
+class MappingAdmin(VendorChoices):
     choose_first = "destination"
     choose_title = "Who is to receive the events?"
-    buttons = ("switch", "pause", "resume", "go_on")
+    buttons = ("switch", "pause", "resume", "go_on", *VendorChoices.buttons)
     actions = ("switch_on", "switch_off")
     change_form_outer_before_template = "admin/mapping_panel.html"
     list_display = ("name", "source", "destination", "action_name", "status")
@@ -92,6 +93,7 @@ class MappingAdmin(BrandScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Mapping, form: Any, change: bool) -> None:
         obj.author = request.user  # type: ignore[assignment]  # logged in
         super().save_model(request, obj, form, change)
+        self.warn(request, obj)
 
     def panel(self, request: HttpRequest, obj: Mapping) -> dict[str, Any]:
         def concerns(notice: Notice) -> bool:
@@ -101,6 +103,7 @@ class MappingAdmin(BrandScopedAdmin):
             "notices": home.shown(request, [obj.destination.brand_id], concerns),
             "versions": obj.versions.select_related("author")[:20],
             "may_press": self.has_change_permission(request, obj),
+            **self.known(request, obj),
         }
 
     def switch(self, request: HttpRequest, mapping: Mapping) -> None:
