@@ -78,18 +78,19 @@ def boxes(mapping: Mapping, *, known: bool = True) -> list[Box]:
     ]
 
 
-def ask(mapping: Mapping, name: str, *, again: bool = False) -> None:
-    """Fetch what a dynamic field offers, unless it is known or is to be asked again.
+def ask(mapping: Mapping, name: str) -> None:
+    """Fetch what a dynamic field offers, and keep it.
 
     Raises a DeliveryError or SecretError where it cannot be asked, NotKept where it was for nothing.
     """
-    key, destination = _key(mapping, name), mapping.destination
-    if not again and _read([key]) != [None]:
-        return
+    destination = mapping.destination
     asked = book.settings_of(destination) | _above(mapping, name)
-    choices = destination.definition.choices(name, asked, policy=book.address_policy())
+    offered = destination.definition.choices(name, asked, policy=book.address_policy())
+    # What a connector takes from an answer need not be text.
+    choices = tuple(replace(c, value=str(c.value), label=str(c.label or c.value)) for c in offered)
+    known = msgspec.json.encode(Known(choices, timezone.now()))
     try:
-        _redis(settings.REDIS_URL).set(key, msgspec.json.encode(Known(tuple(choices), timezone.now())), ex=KEPT)
+        _redis(settings.REDIS_URL).set(_key(mapping, name), known, ex=KEPT)
     except redis.RedisError as error:
         told = f"{destination.definition.name} answered, but Redis, which keeps the answer, did not: {error}. Start it"
         raise NotKept(f"{told}, or type the value into the fields.") from None

@@ -27,7 +27,7 @@ class VendorChoices(BrandScopedAdmin):
 
     def known(self, request: HttpRequest, mapping: Mapping) -> dict[str, Any]:
         """What the panel shows."""
-        may_look = scoping.can_see(request.user, mapping.destination.account)
+        may_look = self._may_look(request, mapping)
         return {
             "vendor": mapping.destination.definition.name,
             "boxes": choices.boxes(mapping, known=may_look),
@@ -42,11 +42,21 @@ class VendorChoices(BrandScopedAdmin):
 
     def ask(self, request: HttpRequest, mapping: Mapping) -> None:
         """Fetch what a field offers, unless it is known."""
-        self._ask(request, mapping, again=False)
+        box = self._box(request, mapping, known=True)
+        if box is None or box.known is None:
+            self.refresh(request, mapping)
 
     def refresh(self, request: HttpRequest, mapping: Mapping) -> None:
-        """Fetch it anew."""
-        self._ask(request, mapping, again=True)
+        """Fetch what a field offers, and keep it in place of what is known."""
+        box = self._box(request, mapping)
+        if box is None or not box.field.dynamic or not self._may_look(request, mapping):
+            messages.warning(request, "Nothing was asked: that field has no choices, or the account is not yours.")
+            return
+        try:
+            choices.ask(mapping, box.field.name)
+        except (DeliveryError, SecretError, choices.NotKept) as error:
+            messages.error(request, str(error))
+        self.record(request, "asked the vendor", mapping, box.field.label)
 
     def use(self, request: HttpRequest, mapping: Mapping) -> None:
         """Put a choice into the mapping's fields."""
@@ -69,27 +79,17 @@ class VendorChoices(BrandScopedAdmin):
         box = self._box(request, mapping)
         where, called = (request.POST.get(name, "").strip() for name in ("where", "called"))
         if box is None or box.creation is None or not (where and called) or not self._may_look(request, mapping):
-            messages.warning(request, "Nothing was created: give it a name, and say where it is to be.")
+            messages.warning(request, "Nothing was created: it needs a name, a place, and an account that is yours.")
             return
         try:
             made = choices.create(mapping, box.field.name, where, called)
         except (DeliveryError, SecretError) as error:
             messages.error(request, str(error))
+            self.record(request, f"tried to create a {box.creation.noun}"[:50], mapping, f"{called}: {error}")
             return
         self.record(request, f"created a {box.creation.noun}"[:50], mapping, f"{called}: {made}")
         messages.success(request, f"The {box.creation.noun} “{called}” was created: {made}.")
         self._put(request, mapping, box, made)
-
-    def _ask(self, request: HttpRequest, mapping: Mapping, *, again: bool) -> None:
-        box = self._box(request, mapping)
-        if box is None or not box.field.dynamic or not self._may_look(request, mapping):
-            messages.warning(request, "Nothing was asked: that field has no choices, or the account is not yours.")
-            return
-        try:
-            choices.ask(mapping, box.field.name, again=again)
-        except (DeliveryError, SecretError, choices.NotKept) as error:
-            messages.error(request, str(error))
-        self.record(request, "asked the vendor", mapping, box.field.label)
 
     def _put(self, request: HttpRequest, mapping: Mapping, box: choices.Box, value: Any) -> None:
         try:
@@ -101,9 +101,9 @@ class VendorChoices(BrandScopedAdmin):
         messages.success(request, f"{box.field.label} is {to_text(value)} now, for every event: {changed.version}.")
         self.warn(request, changed)
 
-    def _box(self, request: HttpRequest, mapping: Mapping) -> choices.Box | None:
+    def _box(self, request: HttpRequest, mapping: Mapping, *, known: bool = False) -> choices.Box | None:
         asked = request.POST.get("field")
-        return next((box for box in choices.boxes(mapping, known=False) if box.field.name == asked), None)
+        return next((box for box in choices.boxes(mapping, known=known) if box.field.name == asked), None)
 
     def _may_look(self, request: HttpRequest, mapping: Mapping) -> bool:
         return scoping.can_see(request.user, mapping.destination.account)
