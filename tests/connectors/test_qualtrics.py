@@ -576,6 +576,18 @@ def test_all_steps_of_a_delivery_share_one_deadline(sandbox: Sandbox) -> None:
         assert client.deadline == 0.2
 
 
+def test_all_lists_are_asked_for_within_one_deadline(sandbox: Sandbox) -> None:
+    sandbox.switch("qualtrics", latency_ms=120)
+
+    with QUALTRICS.client(SETTINGS, policy=sandbox.policy, deadline=0.2) as client:
+        with pytest.raises(NoAnswer) as told:
+            client.mailing_list_choices()
+
+        assert told.value.message.startswith("Listing the mailing lists: ")
+        assert told.value.message.endswith(". Try again in a while.")
+        assert client.deadline == 0.2
+
+
 def test_one_event_goes_through_all_three_actions_of_one_destination(sandbox: Sandbox) -> None:
     results = [
         QUALTRICS.execute(action.slug, SETTINGS, fields_of(action.slug), BOUGHT, policy=sandbox.policy)
