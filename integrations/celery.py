@@ -29,6 +29,22 @@ def _refuse(**kwargs: Any) -> None:
         raise SystemExit(str(error)) from None
 
 
+@worker_init.connect
+def _fit(**kwargs: Any) -> None:
+    """End a worker whose database is not migrated: it would send and then fail to record that it did."""
+    from django.db import InterfaceError, OperationalError
+
+    from integrations.health import unapplied
+
+    try:
+        missing = unapplied()
+    except (OperationalError, InterfaceError):
+        return  # while the database is away nothing is claimed either
+    if missing:
+        names = ", ".join(sorted(".".join(migration) for migration in missing))
+        raise SystemExit(f"The database lacks these migrations: {names}. Run manage.py migrate, then start the worker.")
+
+
 @worker_ready.connect
 def _begin(**kwargs: Any) -> None:
     from integrations import tasks

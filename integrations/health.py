@@ -72,7 +72,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def _faults(broker: bool) -> Iterator[tuple[str, str]]:
-    missing = _migrations() - _applied()
+    missing = unapplied()
     if missing:
         yield "migrations", f"{len(missing)} migrations are not applied: run manage.py migrate."
         return
@@ -85,6 +85,11 @@ def _faults(broker: bool) -> Iterator[tuple[str, str]]:
             continue  # what beat asks for comes through the broker, so that nobody can hear it now
         since = "yet" if age is None else f"for {age:.0f} s"
         yield kind, f"No {kind} has polled {since}: see that one runs, that it reaches the database, and what it logs."
+
+
+def unapplied() -> set[tuple[str, str]]:
+    """The migrations this code needs and the database has not; OperationalError while the database is away."""
+    return _migrations() - _applied()
 
 
 @lru_cache(maxsize=1)

@@ -17,8 +17,7 @@ from functools import lru_cache
 
 import redis
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from connectors import delivery, lanes
 from integrations import holds
@@ -146,18 +145,29 @@ def _sweep_on() -> None:
                 BookHour.objects.fold()
                 next_expiry = now + EXPIRE_EVERY
             Waiting.objects.release()
-            for lane in Queue.objects.lanes():
-                try:
-                    publish(lane)
-                except Exception:  # noqa: BLE001 (whatever the broker's trouble is, the lane is drained from here)
-                    if lane not in busy:
-                        busy.add(lane)
-                        hands.submit(_drain_here, lane, busy)
-        except DatabaseError as error:
+            ready = Queue.objects.lanes()
+            for lane in _unrung(ready):
+                if lane not in busy:
+                    busy.add(lane)
+                    hands.submit(_drain_here, lane, busy)
+        except (OperationalError, InterfaceError) as error:
             log.warning("The sweep could not reach the database: %s", error)
             connection.close()
+        except Exception:  # noqa: BLE001 (the sweep is what finds all that was lost: it must go on)
+            log.exception("The sweep failed; it goes on")
+            close_old_connections()
         stopping.wait(SWEEP_EVERY)
     hands.shutdown(wait=True)
+
+
+def _unrung(ready: list[int]) -> list[int]:
+    """Ring for these lanes; returns those that could not be rung for. A broker that failed once is not asked again."""
+    for place, lane in enumerate(ready):
+        try:
+            publish(lane)
+        except Exception:  # noqa: BLE001 (whatever the broker's trouble is, the lanes are drained from here)
+            return ready[place:]
+    return []
 
 
 def _drain_here(lane: int, busy: set[int]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from integrations import tasks
+from integrations import celery, health, tasks
 from logs import door, ids
 from logs.models import BookDelta, BookHour, Queue, Waiting
 
@@ -120,3 +120,30 @@ def test_ringing_without_a_broker_neither_waits_nor_fails(monkeypatch):
     assert datetime.now(UTC) - started < timedelta(seconds=0.5)
     with pytest.raises(ConnectionError):
         tasks.publish(1)
+
+
+def test_a_broker_that_failed_once_is_not_asked_again_in_the_same_sweep(monkeypatch):
+    asked = []
+
+    def broken(lane: int) -> None:
+        asked.append(lane)
+        if lane == 2:
+            raise ConnectionError("frozen")
+
+    monkeypatch.setattr(tasks, "publish", broken)
+
+    assert tasks._unrung([1, 2, 3, 4]) == [2, 3, 4]
+    assert asked == [1, 2]
+
+
+def test_a_worker_does_not_start_on_a_database_that_is_not_migrated(monkeypatch):
+    monkeypatch.setattr(health, "unapplied", lambda: {("logs", "0099_later")})
+
+    with pytest.raises(SystemExit, match="The database lacks these migrations: logs.0099_later"):
+        celery._fit()
+
+
+def test_a_worker_starts_on_a_migrated_database():
+    celery._fit()
+
+    assert health.unapplied() == set()
