@@ -366,13 +366,13 @@ def _one_at_a_time(rows: list[Claimed], versions: dict[int, Version], token: int
     aside: dict[int, Aside] = {}
     for row in asking:
         once = versions[row.version].terms.once
-        state = taken.get((row.mapping, row.customer))
-        if state is None:
+        pair = (row.mapping, row.customer)
+        if pair not in taken:
             aside[row.id] = Aside(row, BUSY_CUSTOMER)
-        elif once and row.cause not in ON_REQUEST and state[1] and datetime.now(UTC) - state[1] < once:
+        elif once and row.cause not in ON_REQUEST and (sent := taken[pair]) and datetime.now(UTC) - sent < once:
             aside[row.id] = Aside(row, None, Held.ONCE)
         elif once:
-            taken[row.mapping, row.customer] = (state[0], datetime.now(UTC))
+            taken[pair] = datetime.now(UTC)
     return [row for row in rows if row.id not in aside], list(aside.values())
 
 

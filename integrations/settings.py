@@ -133,7 +133,6 @@ LOGIN_URL = "/admin/login/"
 
 SEND_ROUTES = env.dict("SWITCHYARD_SEND_ROUTES", default={})  # operators: host pattern=origin to send to instead
 SEND_ALLOWED = env.list("SWITCHYARD_SEND_ALLOWED", default=[])  # operators: address:port allowed beside public ones
-SEND_DEADLINE = env.float("SWITCHYARD_SEND_DEADLINE", default=15.0)  # seconds one request to a vendor may take in all
 
 
 def _menu(title: str, *items: tuple[str, str, str]) -> dict[str, Any]:

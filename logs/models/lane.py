@@ -74,10 +74,10 @@ class Hold(models.Model):
 class CustomerStateQuerySet(models.QuerySet["CustomerState"]):
     def occupy(
         self, pairs: Sequence[tuple[int, int]], token: int, seconds: float
-    ) -> dict[tuple[int, int], tuple[datetime | None, datetime | None]]:
+    ) -> dict[tuple[int, int], datetime | None]:
         """Take these (mapping, customer) for so long, unless somebody else has them.
 
-        Returns what was taken, with the times of the newest delivered update and of the last one sent.
+        Returns what was taken, with the time something was last sent.
         """
         unique = sorted(set(pairs))
         with connection.cursor() as cursor:
@@ -87,10 +87,10 @@ class CustomerStateQuerySet(models.QuerySet["CustomerState"]):
                     FROM unnest(%s::bigint[], %s::bigint[]) AS asked(mapping, customer)
                     ON CONFLICT (mapping, customer) DO UPDATE SET busy = excluded.busy, token = excluded.token
                     WHERE s.busy IS NULL OR s.busy < now() OR s.token = excluded.token
-                    RETURNING mapping, customer, newest, sent""",
+                    RETURNING mapping, customer, sent""",
                 [seconds, token, [m for m, _ in unique], [c for _, c in unique]],
             )
-            return {(mapping, customer): (newest, sent) for mapping, customer, newest, sent in cursor.fetchall()}
+            return {(mapping, customer): sent for mapping, customer, sent in cursor.fetchall()}
 
     def attempt(
         self, updates: Iterable[tuple[int, int, datetime]], token: int
